@@ -1,0 +1,1 @@
+//! Workload harness: Tidegate beside its baselines.

@@ -1,0 +1,1 @@
+//! Produce, fetch, topics, plugins and links over the machines below.

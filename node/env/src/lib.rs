@@ -1,0 +1,1 @@
+//! Disk and Clock: the real ones, and simulated ones that crash.

@@ -1,0 +1,1 @@
+//! One site-to-site copy as a state machine, without IO or clock.

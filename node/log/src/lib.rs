@@ -1,0 +1,1 @@
+//! The partition log: segments, index, recovery, one writer thread per disk.

@@ -1,0 +1,1 @@
+//! The cluster image and its commands, applied deterministically and kept in redb.

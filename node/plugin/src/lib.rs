@@ -1,0 +1,1 @@
+//! The wasmtime host: install, compile, limit, run.

@@ -1,0 +1,1 @@
+//! QUIC endpoints, TLS identities and the built-in certificate authority.

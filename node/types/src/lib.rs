@@ -1,0 +1,22 @@
+//! Ids, offsets, epochs, names, sizes and limits shared by every crate.
+//!
+//! Everything here is plain data: no IO, no async, no clock. A value that
+//! exists is valid; whatever comes from outside passes through a fallible
+//! constructor that says what was wrong.
+
+mod ids;
+pub mod limits;
+mod limits_relations;
+mod name;
+mod position;
+mod size;
+mod time;
+
+pub use ids::{
+    Incarnation, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
+    ProducerStamp, Sequence, TopicId, TopicPartition,
+};
+pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
+pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};
+pub use size::{ByteSize, ParseSizeError};
+pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};

@@ -1,0 +1,1 @@
+//! Native protocol frames: encode and decode.

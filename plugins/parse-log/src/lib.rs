@@ -1,0 +1,1 @@
+//! Turns syslog and sshd lines into JSON fields.

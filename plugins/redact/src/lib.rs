@@ -1,0 +1,1 @@
+//! Masks secrets, addresses and mail addresses in log lines.

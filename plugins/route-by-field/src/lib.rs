@@ -1,0 +1,1 @@
+//! Chooses partition or topic by a JSON field.

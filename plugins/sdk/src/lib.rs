@@ -1,0 +1,1 @@
+//! Write a Tidegate plugin as a function over a record.

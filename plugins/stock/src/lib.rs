@@ -1,0 +1,1 @@
+//! The stock plugins, compiled to components and embedded.

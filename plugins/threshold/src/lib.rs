@@ -1,0 +1,1 @@
+//! Keeps records whose numeric field lies outside a band, with bands per key.
