@@ -1,1 +1,19 @@
-//! Disk and Clock: the real ones, and simulated ones that crash.
+//! What the outside world is to Tidegate's storage: a [`Disk`], a [`Clock`], a seeded [`Rng`].
+//!
+//! Each comes as the real one and as a simulated one that can be made to fail: [`SimDisk`] loses
+//! what was not synced, tears writes, runs out of space and flips bits, all from a seed, so that a
+//! failing run can be played again.
+//!
+//! Nothing here knows of logs, batches or the network.
+
+mod clock;
+mod disk;
+mod real;
+mod rng;
+mod sim;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use disk::{DirEntry, Disk, DiskFile, OpenMode};
+pub use real::RealDisk;
+pub use rng::Rng;
+pub use sim::{Fault, FaultKind, FaultOn, SimDisk};

@@ -10,6 +10,7 @@ mod limits_relations;
 mod name;
 mod position;
 mod size;
+mod spec;
 mod time;
 
 pub use ids::{
@@ -19,4 +20,8 @@ pub use ids::{
 pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
 pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};
 pub use size::{ByteSize, ParseSizeError};
+pub use spec::{
+    Attachment, Flush, Hook, LinkSpec, ParseKeywordError, PluginHash, PluginKind, PluginLimits,
+    PluginVersion, PoisonPolicy, Secret, TopicConfig,
+};
 pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};

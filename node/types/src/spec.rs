@@ -1,0 +1,248 @@
+//! What users ask for: topics, plugins, attachments and links as plain specifications.
+//!
+//! The same values travel in admin requests and lie in the metadata image.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, LinkName, PluginName, SiteName, TopicName, limits};
+
+macro_rules! keyword {
+    ($(#[$doc:meta])* $name:ident($what:literal) { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order in which they are told to users.
+            pub const ALL: &[$name] = &[$($name::$variant),+];
+
+            /// The word that users write.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseKeywordError;
+            fn from_str(text: &str) -> Result<Self, ParseKeywordError> {
+                match text {
+                    $($text => Ok($name::$variant),)+
+                    _ => Err(ParseKeywordError {
+                        what: $what,
+                        text: text.to_owned(),
+                        known: [$($text),+].join(", "),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+/// A word that is none of those known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no {what}: use one of {known}")]
+pub struct ParseKeywordError {
+    what: &'static str,
+    text: String,
+    known: String,
+}
+
+keyword! {
+    /// When a topic's appends are on the disk for sure.
+    Flush("flush setting") {
+        /// Synced before they are acknowledged to `acks=all`. The default.
+        Always = "always",
+        /// When the operating system sees fit: a power cut may lose acknowledged records.
+        Os = "os",
+    }
+}
+
+keyword! {
+    /// The point in a record's way where a plugin runs.
+    Hook("hook") {
+        /// Before the append, whatever the listener.
+        Ingest = "ingest",
+    }
+}
+
+keyword! {
+    /// Which of the contract's worlds a plugin implements.
+    PluginKind("plugin kind") {
+        /// Keeps or drops each record.
+        Filter = "filter",
+        /// Chooses each record's partition.
+        Partition = "partition",
+        /// Rewrites, drops, splits or routes each record.
+        Transform = "transform",
+    }
+}
+
+keyword! {
+    /// What becomes of a record on which a plugin fails.
+    PoisonPolicy("poison policy") {
+        /// The record is dropped and counted.
+        Skip = "skip",
+        /// The original goes to `<topic>.dead` with the reason in its headers.
+        DeadLetter = "dead-letter",
+        /// The whole batch is refused; the producer is told the reason.
+        Halt = "halt",
+    }
+}
+
+/// A plugin version's identity: SHA-256 of the component's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PluginHash(pub [u8; 32]);
+
+impl PluginHash {
+    /// The first twelve hexadecimal digits, enough to tell versions apart for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string()[..12].to_owned()
+    }
+}
+
+impl fmt::Display for PluginHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PluginHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A topic's settings.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TopicConfig {
+    /// Number of partitions, 1 to [`limits::MAX_PARTITIONS_PER_TOPIC`].
+    pub partitions: u32,
+    /// Size at which a segment is sealed and the next one begun.
+    pub segment: ByteSize,
+    /// When appends are synced.
+    pub flush: Flush,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        TopicConfig { partitions: 1, segment: limits::DEFAULT_SEGMENT, flush: Flush::Always }
+    }
+}
+
+/// What one plugin may use on one attachment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PluginLimits {
+    /// Longest run on one batch; the clock has a tick of 10 ms.
+    pub batch_time: Duration,
+    /// Most memory of the guest.
+    pub memory: ByteSize,
+    /// Most bytes that it may return for one batch.
+    pub output: ByteSize,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        PluginLimits {
+            batch_time: Duration::from_millis(500),
+            memory: ByteSize::mib(64),
+            output: ByteSize::mib(16),
+        }
+    }
+}
+
+/// A plugin on a topic's way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The topic whose records it sees.
+    pub topic: TopicName,
+    /// Where it runs.
+    pub hook: Hook,
+    /// Which plugin.
+    pub plugin: PluginName,
+    /// Which version of it.
+    pub hash: PluginHash,
+    /// Its configuration, JSON text; empty means `{}`.
+    pub config: String,
+    /// What becomes of records on which it fails.
+    pub policy: PoisonPolicy,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+/// An installed version of a plugin.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PluginVersion {
+    /// Name under which it was installed.
+    pub name: PluginName,
+    /// Identity of the component.
+    pub hash: PluginHash,
+    /// The world it implements.
+    pub kind: PluginKind,
+    /// Contract it was built against, as `tidegate:plugin@0.1.0`.
+    pub contract: String,
+    /// Size of the component.
+    pub size: ByteSize,
+}
+
+/// A link to another site: this node dials, and mirrors its topics there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkSpec {
+    /// Name of the link on this site.
+    pub name: LinkName,
+    /// `host:port` of the other site's native listener.
+    pub address: String,
+    /// The name under which the other site knows this one, fixed by the invitation.
+    pub local_site: SiteName,
+    /// PEM of the authority that signed the other site's certificate.
+    pub authority: String,
+    /// PEM of the certificate that the other site issued for this link.
+    pub certificate: String,
+    /// PEM of that certificate's private key. Never printed or logged.
+    pub key: Secret,
+    /// Topics to mirror, in order of priority.
+    pub topics: Vec<TopicName>,
+}
+
+/// Text that must not show in logs or on screens.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_round_trip_and_tell_what_is_known() {
+        for policy in PoisonPolicy::ALL {
+            assert_eq!(policy.as_str().parse::<PoisonPolicy>().unwrap(), *policy);
+        }
+        let error = "ignore".parse::<PoisonPolicy>().unwrap_err().to_string();
+        assert_eq!(error, "\"ignore\" is no poison policy: use one of skip, dead-letter, halt");
+    }
+
+    #[test]
+    fn a_secret_stays_out_of_debug_output() {
+        assert_eq!(format!("{:?}", Secret("k".into())), "[secret]");
+    }
+}

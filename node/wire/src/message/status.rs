@@ -1,0 +1,144 @@
+//! How a node, its plugins and its links are doing.
+
+use serde::{Deserialize, Serialize};
+use tidegate_types::{
+    Attachment, ByteSize, LinkName, NodeId, Offset, PartitionId, SiteName, Timestamp, TopicName,
+};
+
+/// A node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Its site.
+    pub site: SiteName,
+    /// Program and version.
+    pub software: String,
+    /// Address of its native listener.
+    pub address: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// Its resident memory.
+    pub memory: ByteSize,
+    /// Open connections.
+    pub connections: u32,
+    /// Topics.
+    pub topics: u32,
+    /// Partitions of all topics.
+    pub partitions: u32,
+    /// Bytes of all logs on disk.
+    pub log_bytes: ByteSize,
+    /// Records taken from producers since the start.
+    pub records_in: u64,
+    /// Records written to logs since the start, dead letters among them.
+    pub records_stored: u64,
+    /// Logs that take no more writes.
+    pub sealed: Vec<SealedLog>,
+    /// Plugins at work.
+    pub attachments: Vec<AttachmentStatus>,
+    /// Links to other sites.
+    pub links: Vec<LinkStatus>,
+}
+
+/// A log that failed to write or sync.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SealedLog {
+    /// Its topic.
+    pub topic: TopicName,
+    /// Its partition.
+    pub partition: PartitionId,
+    /// The first failure.
+    pub reason: String,
+}
+
+/// A plugin on a topic's way, and how it does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AttachmentStatus {
+    /// What was asked for.
+    pub attachment: Attachment,
+    /// What it did since the node started.
+    pub stats: PluginStats,
+    /// The last failure, in one line.
+    pub last_error: Option<String>,
+    /// Its last log lines, oldest first.
+    pub log: Vec<String>,
+}
+
+/// Counts since the node started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PluginStats {
+    /// Batches seen.
+    pub batches: u64,
+    /// Records seen.
+    pub records: u64,
+    /// Records that it dropped.
+    pub dropped: u64,
+    /// Records whose value it replaced.
+    pub rewritten: u64,
+    /// Records that it emitted in place of others, or sent elsewhere.
+    pub emitted: u64,
+    /// Records on which it failed.
+    pub failed: u64,
+    /// Of those, records written to the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Runs that ended in a trap or at a limit.
+    pub traps: u64,
+    /// Time spent in it, in nanoseconds.
+    pub busy_ns: u64,
+    /// Bytes of keys and values that came in.
+    pub bytes_in: u64,
+    /// Bytes of keys and values that went on.
+    pub bytes_out: u64,
+}
+
+/// Where a link stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// Dialling, or waiting to dial again.
+    Connecting,
+    /// Copying.
+    Connected,
+    /// Refused by the other site; tried again all the same.
+    Refused,
+}
+
+/// A link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Its name.
+    pub name: LinkName,
+    /// The address that it dials.
+    pub address: String,
+    /// The other site, once it was reached.
+    pub site: Option<SiteName>,
+    /// Where it stands.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last failure, in one line.
+    pub last_error: Option<String>,
+    /// Times that it was connected.
+    pub connects: u64,
+    /// Bytes of batches sent since the node started.
+    pub bytes_sent: u64,
+    /// Its topics.
+    pub topics: Vec<TopicName>,
+    /// Its partitions.
+    pub partitions: Vec<LinkPartitionStatus>,
+}
+
+/// One partition of a link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkPartitionStatus {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The source's high watermark.
+    pub source_end: Offset,
+    /// How far the copy is durable; `None` until the other site said so.
+    pub copied: Option<Offset>,
+    /// Why it is not copied, if it is not.
+    pub problem: Option<String>,
+}
