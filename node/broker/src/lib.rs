@@ -1,1 +1,42 @@
-//! Produce, fetch, topics, plugins and links over the machines below.
+//! The broker: produce, fetch, topics, plugins and links over the machines below.
+//!
+//! [`Node::start`] opens a data folder and serves the native protocol; every listener that comes
+//! later stages its batches through the same door, so that plugins, deduplication and durability
+//! are the same for all.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `node` | starts and stops everything |
+//! | `session`, `produce_session`, `subscribe`, `mirror`, `admin` | one kind of stream each |
+//! | `produce` | the way of a batch into a log |
+//! | `ingest`, `plugins` | plugins on that way; installing and attaching them |
+//! | `links` | copies to other sites |
+//! | `topic` | topics as they run |
+//!
+//! What it does not do: it has no formats, no files, no sockets of its own; those are the crates
+//! below.
+
+mod admin;
+mod config;
+mod counters;
+mod error;
+mod ingest;
+mod links;
+mod mirror;
+mod node;
+mod plugins;
+mod produce;
+mod produce_session;
+mod producer_ids;
+mod session;
+mod status;
+mod subscribe;
+mod topic;
+
+pub use config::NodeConfig;
+pub use node::{Node, StartError};
+
+pub(crate) use node::Broker;
+
+/// Program and version, as told to the other end.
+const SOFTWARE: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));

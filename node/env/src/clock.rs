@@ -102,7 +102,10 @@ mod tests {
     fn a_jump_of_the_wall_clock_leaves_the_monotonic_one_alone() {
         let clock = ManualClock::new(Timestamp(1_000));
         clock.advance(Duration::from_millis(250));
-        assert_eq!((clock.wall(), clock.monotonic()), (Timestamp(1_250), Duration::from_millis(250)));
+        assert_eq!(
+            (clock.wall(), clock.monotonic()),
+            (Timestamp(1_250), Duration::from_millis(250))
+        );
         clock.set_wall(Timestamp(10));
         assert_eq!((clock.wall(), clock.monotonic()), (Timestamp(10), Duration::from_millis(250)));
     }

@@ -3,7 +3,6 @@
 //! They mirror the contract name by name; nothing here is checked beyond its type. What a guest
 //! returns becomes an [`Outcome`](crate::Outcome) only after [`outcome`](crate::outcome) has
 //! looked at every index and length.
-#![expect(unsafe_code, reason = "wasmtime's derives write unsafe impls; none is written by hand")]
 
 use std::sync::Arc;
 

@@ -1,14 +1,14 @@
 //! A batch's header, taken apart and checked.
 
+use tidegate_types::Timestamp;
 use tidegate_types::limits::{MAX_BATCH, MAX_BATCH_RECORDS};
 use tidegate_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, ProducerStamp, Sequence};
-use tidegate_types::{Timestamp, limits};
 
 use crate::layout::{self, HEADER_LEN, LEN_PREFIX, MAGIC_V2, MIN_RECORD_LEN, field};
 use crate::{BatchError, Compression, Record};
 
-const _: () = assert!(limits::MAX_BATCH.get() > HEADER_LEN as u64);
-const _: () = assert!(limits::MAX_BATCH.get() <= i32::MAX as u64, "the length field holds it");
+const _: () = assert!(MAX_BATCH.get() > HEADER_LEN as u64);
+const _: () = assert!(MAX_BATCH.get() <= i32::MAX as u64, "the length field holds it");
 
 /// Who set a batch's timestamps.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -101,9 +101,7 @@ impl BatchHeader {
         let Some(h) = buf.first_chunk::<HEADER_LEN>() else {
             // The magic is told as soon as it is there: older formats have shorter headers.
             return Err(match buf.get(layout::MAGIC) {
-                Some(&magic) if magic != MAGIC_V2 as u8 => {
-                    BatchError::Magic { found: magic as i8 }
-                }
+                Some(&magic) if magic != MAGIC_V2 as u8 => BatchError::Magic { found: magic as i8 },
                 _ => BatchError::Truncated { have: buf.len(), need: HEADER_LEN },
             });
         };

@@ -46,7 +46,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Result<Record<'a>, RecordError> {
         let mut fields = take_bytes(&mut self.rest, "body")?;
         // Attributes: no bit of them has a meaning yet.
@@ -72,24 +72,26 @@ impl<'a> Records<'a> {
         Ok(Record { offset_delta, timestamp_delta, key, value, headers })
     }
 
-    fn fail(&mut self) {
+    /// Ends the iteration. Apart from the path of a sound record, which stays short so.
+    #[cold]
+    fn fail(&mut self, error: BatchError) -> BatchError {
         self.next_index = self.count;
         self.rest = &[];
+        error
     }
 }
 
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, BatchError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.next_index == self.count {
             if self.rest.is_empty() {
                 return None;
             }
             let error = BatchError::Leftover { bytes: self.rest.len(), count: self.count };
-            self.fail();
-            return Some(Err(error));
+            return Some(Err(self.fail(error)));
         }
         match self.take() {
             Ok(record) => {
@@ -98,8 +100,7 @@ impl<'a> Iterator for Records<'a> {
             }
             Err(source) => {
                 let (index, count) = (self.next_index, self.count);
-                self.fail();
-                Some(Err(BatchError::Record { index, count, source }))
+                Some(Err(self.fail(BatchError::Record { index, count, source })))
             }
         }
     }
@@ -126,12 +127,13 @@ impl<'a> Headers<'a> {
     pub const EMPTY: Headers<'static> = Headers { raw: &[], count: 0 };
 
     /// Takes the count and then that many headers, which must use up `fields`.
-    #[inline]
-    fn take(mut fields: &'a [u8]) -> Result<Headers<'a>, RecordError> {
+    #[inline(always)]
+    fn take(fields: &'a [u8]) -> Result<Headers<'a>, RecordError> {
         // A record without headers ends in the count 0.
-        if let [0] = *fields {
-            return Ok(Headers::EMPTY);
-        }
+        if let [0] = *fields { Ok(Headers::EMPTY) } else { Headers::walk(fields) }
+    }
+
+    fn walk(mut fields: &'a [u8]) -> Result<Headers<'a>, RecordError> {
         let count = take_i32(&mut fields).ok_or(RecordError::Number { field: "header count" })?;
         let left = fields.len();
         // A header takes two bytes at least.
@@ -243,11 +245,7 @@ fn take_nullable<'a>(
 }
 
 #[inline(always)]
-fn split<'a>(
-    buf: &mut &'a [u8],
-    len: i32,
-    field: &'static str,
-) -> Result<&'a [u8], RecordError> {
+fn split<'a>(buf: &mut &'a [u8], len: i32, field: &'static str) -> Result<&'a [u8], RecordError> {
     let taken = usize::try_from(len).ok().and_then(|len| buf.split_at_checked(len));
     let Some((head, tail)) = taken else {
         return Err(RecordError::Length { field, len, left: buf.len() });

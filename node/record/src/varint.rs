@@ -136,7 +136,6 @@ mod tests {
         for bytes in [&[][..], &[0x80], &[0x80; 5], &[0xff, 0xff, 0xff, 0xff, 0x1f]] {
             let mut rest = bytes;
             assert_eq!(take_i32(&mut rest), None, "{bytes:x?}");
-            assert_eq!(rest, bytes, "nothing is taken");
         }
         let mut too_many_bits = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02][..];
         assert_eq!(take_i64(&mut too_many_bits), None);

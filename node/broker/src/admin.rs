@@ -1,0 +1,268 @@
+//! Requests that are asked and answered once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_metadata::{Command, Outcome, Rejection, SubmitError};
+use tidegate_types::{
+    Hook, Incarnation, PluginName, ProducerEpoch, SiteName, TopicConfig, TopicId, TopicName,
+};
+use tidegate_wire::{
+    ErrorBody, ErrorCode, InitProducer, Invitation, LinkRequest, PartitionDescription,
+    ProducerIdentity, Request, Response, TopicDescription,
+};
+
+use crate::topic::{Partition, Topic};
+use crate::{Broker, error, plugins};
+
+/// Answers one request; the payload is what came with it.
+pub(crate) async fn answer(broker: &Arc<Broker>, request: Request, payload: Bytes) -> Response {
+    handle(broker, request, payload).await.unwrap_or_else(Response::Failed)
+}
+
+async fn handle(
+    broker: &Arc<Broker>,
+    request: Request,
+    payload: Bytes,
+) -> Result<Response, ErrorBody> {
+    Ok(match request {
+        Request::Status => Response::Status(broker.status()),
+        Request::InitProducer(init) => Response::Producer(init_producer(broker, init).await?),
+        Request::CreateTopic { name, config, if_not_exists } => {
+            let topic = create_topic(broker, name, config, if_not_exists).await?;
+            Response::Topic(describe(broker, &topic))
+        }
+        Request::ListTopics => {
+            Response::Topics(broker.topics.all().iter().map(|t| describe(broker, t)).collect())
+        }
+        Request::DescribeTopic(name) => Response::Topic(describe(broker, &find(broker, &name)?)),
+        Request::DeleteTopic(name) => {
+            delete_topic(broker, &name).await?;
+            Response::Done
+        }
+        Request::InstallPlugin(name) => {
+            Response::Installed(plugins::install(broker, name, payload).await?)
+        }
+        Request::ListPlugins => Response::Plugins(plugins::list(broker)),
+        Request::ShowPlugin(name) => Response::Plugin(plugins::show(broker, &name)?),
+        Request::AttachPlugin(attach) => {
+            Response::Attached(plugins::attach(broker, attach).await?)
+        }
+        Request::DetachPlugin { topic, hook, plugin } => {
+            detach(broker, topic, hook, plugin).await?;
+            Response::Done
+        }
+        Request::InviteSite(site) => Response::Invitation(invite(broker, site)?),
+        Request::AddLink(LinkRequest { spec }) => {
+            let _guard = broker.changing.lock().await;
+            let name = spec.name.clone();
+            if spec.topics.is_empty() {
+                let message = format!("link {name} has no topics: name at least one");
+                return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+            }
+            broker.links.check(&spec)?;
+            broker.submit_command(Command::AddLink(spec.clone())).await?;
+            broker.links.start(broker, spec);
+            Response::Link(broker.links.status(&name).ok_or_else(|| error::unknown_link(&name))?)
+        }
+        Request::ListLinks => Response::Links(broker.links.statuses()),
+        Request::LinkStatus(name) => {
+            Response::Link(broker.links.status(&name).ok_or_else(|| error::unknown_link(&name))?)
+        }
+        Request::RemoveLink(name) => {
+            let _guard = broker.changing.lock().await;
+            broker.submit_command(Command::RemoveLink { name: name.clone() }).await?;
+            broker.links.stop(&name).await;
+            Response::Done
+        }
+    })
+}
+
+pub(crate) fn find(broker: &Broker, name: &TopicName) -> Result<Arc<Topic>, ErrorBody> {
+    broker.topics.get(name).ok_or_else(|| error::unknown_topic(name))
+}
+
+async fn create_topic(
+    broker: &Arc<Broker>,
+    name: TopicName,
+    config: TopicConfig,
+    if_not_exists: bool,
+) -> Result<Arc<Topic>, ErrorBody> {
+    let guard = broker.changing.lock().await;
+    if if_not_exists && let Some(topic) = broker.topics.get(&name) {
+        return Ok(topic);
+    }
+    let made = NewTopic::of_this_site(name, config);
+    let topic = broker.create_topic(made).await;
+    drop(guard);
+    topic
+}
+
+/// A topic that is to be made.
+pub(crate) struct NewTopic {
+    pub(crate) name: TopicName,
+    pub(crate) id: TopicId,
+    pub(crate) config: TopicConfig,
+    pub(crate) mirror_of: Option<SiteName>,
+    pub(crate) incarnations: Vec<Incarnation>,
+}
+
+impl NewTopic {
+    pub(crate) fn of_this_site(name: TopicName, config: TopicConfig) -> NewTopic {
+        let id = TopicId::random();
+        // Random like the id; a partition made again under the same id differs all the same.
+        let (life, _) = id.0.as_u64_pair();
+        let incarnations = (0..u64::from(config.partitions)).map(|n| Incarnation(life ^ n)).collect();
+        NewTopic { name, id, config, mirror_of: None, incarnations }
+    }
+}
+
+impl Broker {
+    /// Makes a topic: first in the metadata, then on disk. Call with `changing` held.
+    pub(crate) async fn create_topic(
+        self: &Arc<Self>,
+        new: NewTopic,
+    ) -> Result<Arc<Topic>, ErrorBody> {
+        let name = new.name.clone();
+        let image = self
+            .submit_command(Command::CreateTopic {
+                name: new.name,
+                id: new.id,
+                config: new.config,
+                mirror_of: new.mirror_of,
+                incarnations: new.incarnations,
+            })
+            .await?
+            .0;
+        let made = image.topic(&name).cloned().ok_or_else(|| error::unknown_topic(&name))?;
+        let broker = self.clone();
+        let opening = tokio::task::spawn_blocking(move || broker.open_topic(&made));
+        let topic = opening
+            .await
+            .map_err(|e| error::internal("opening the topic's logs", &e))?
+            .map_err(|e| error::internal("opening the topic's logs", &e))?;
+        self.topics.insert(topic.clone());
+        Ok(topic)
+    }
+
+    /// Changes the metadata; the change is durable on return.
+    pub(crate) async fn submit_command(
+        self: &Arc<Self>,
+        command: Command,
+    ) -> Result<(Arc<tidegate_metadata::Image>, Outcome), ErrorBody> {
+        let broker = self.clone();
+        let submitting = tokio::task::spawn_blocking(move || broker.metadata.submit(&command));
+        match submitting.await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(SubmitError::Rejected(rejection))) => {
+                Err(ErrorBody::new(rejection_code(&rejection), rejection.to_string()))
+            }
+            Ok(Err(failure)) => Err(error::internal("changing the metadata", &failure)),
+            Err(stopped) => Err(error::internal("changing the metadata", &stopped)),
+        }
+    }
+}
+
+fn rejection_code(rejection: &Rejection) -> ErrorCode {
+    match rejection {
+        Rejection::TopicExists { .. } | Rejection::TopicIdExists { .. } => ErrorCode::TopicExists,
+        Rejection::UnknownTopic { .. } => ErrorCode::UnknownTopic,
+        Rejection::ReadOnly { .. } => ErrorCode::ReadOnly,
+        Rejection::UnknownPlugin { .. } | Rejection::UnknownPluginVersion { .. } => {
+            ErrorCode::UnknownPlugin
+        }
+        Rejection::PluginInUse { .. } => ErrorCode::PluginInUse,
+        Rejection::UnknownAttachment { .. } => ErrorCode::UnknownAttachment,
+        Rejection::LinkExists { .. } => ErrorCode::LinkExists,
+        Rejection::UnknownLink { .. } => ErrorCode::UnknownLink,
+        _ => ErrorCode::InvalidRequest,
+    }
+}
+
+async fn delete_topic(broker: &Arc<Broker>, name: &TopicName) -> Result<(), ErrorBody> {
+    let _guard = broker.changing.lock().await;
+    broker.submit_command(Command::DeleteTopic { name: name.clone() }).await?;
+    let Some(topic) = broker.topics.remove(name) else { return Ok(()) };
+    let broker = broker.clone();
+    let deleting = tokio::task::spawn_blocking(move || {
+        topic.partitions.iter().try_for_each(|p| broker.logs.delete_log(p.at))
+    });
+    match deleting.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failure)) => Err(error::internal("deleting the topic's logs", &failure)),
+        Err(stopped) => Err(error::internal("deleting the topic's logs", &stopped)),
+    }
+}
+
+async fn detach(
+    broker: &Arc<Broker>,
+    topic: TopicName,
+    hook: Hook,
+    plugin: PluginName,
+) -> Result<(), ErrorBody> {
+    let _guard = broker.changing.lock().await;
+    let running = find(broker, &topic)?;
+    broker.submit_command(Command::Detach { topic, hook, plugin }).await?;
+    plugins::refresh(broker, &running);
+    Ok(())
+}
+
+fn invite(broker: &Broker, site: SiteName) -> Result<Invitation, ErrorBody> {
+    if site == broker.config.site {
+        let message = format!("this is site {site}: a site does not link to itself");
+        return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+    }
+    let issued = broker
+        .tls
+        .invite(&site)
+        .map_err(|e| error::internal("issuing the link's certificate", &e))?;
+    Ok(Invitation {
+        site,
+        from: broker.config.site.clone(),
+        authority: issued.authority,
+        certificate: issued.certificate,
+        key: issued.key,
+    })
+}
+
+async fn init_producer(
+    broker: &Arc<Broker>,
+    init: InitProducer,
+) -> Result<ProducerIdentity, ErrorBody> {
+    if let Some(previous) = init.previous
+        && let Some(epoch) = previous.epoch.get().checked_add(1).filter(|epoch| *epoch > 0)
+    {
+        return Ok(ProducerIdentity { id: previous.id, epoch: ProducerEpoch(epoch) });
+    }
+    let id = broker.producer_ids.take(broker).await?;
+    Ok(ProducerIdentity { id, epoch: ProducerEpoch(0) })
+}
+
+pub(crate) fn describe(broker: &Broker, topic: &Topic) -> TopicDescription {
+    TopicDescription {
+        name: topic.name.clone(),
+        id: topic.id,
+        config: topic.config.clone(),
+        mirror_of: topic.mirror_of.clone(),
+        attachments: broker.metadata.image().attachments_of(&topic.name).to_vec(),
+        partitions: topic.partitions.iter().map(|p| describe_partition(p)).collect(),
+    }
+}
+
+fn describe_partition(partition: &Partition) -> PartitionDescription {
+    let log = &partition.log;
+    let offsets = log.offsets();
+    PartitionDescription {
+        partition: partition.at.partition,
+        incarnation: log.incarnation(),
+        log_start: offsets.start,
+        high_watermark: partition.high_watermark(),
+        durable: offsets.durable,
+        log_end: offsets.end,
+        leader_epoch: offsets.last_epoch,
+        bytes: log.bytes().get(),
+        segments: log.segments() as u64,
+        sealed: log.sealed_reason(),
+        damage: log.damage(),
+    }
+}

@@ -1,0 +1,21 @@
+//! What a node needs to know to start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tidegate_types::{NodeId, SiteName};
+
+/// A node's settings, checked by whoever read them.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Everything the node keeps lies here: logs, metadata, plugins, certificates.
+    pub data: PathBuf,
+    /// The site that the node belongs to. Fixed at the first start.
+    pub site: SiteName,
+    /// The node's id in its site. Fixed at the first start.
+    pub node: NodeId,
+    /// Address of the native listener, UDP. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Names and addresses beside loopback that the node's certificate is valid for.
+    pub names: Vec<String>,
+}

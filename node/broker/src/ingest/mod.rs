@@ -1,0 +1,274 @@
+//! The ingest hook: plugins between a producer and the log, whatever the listener.
+//!
+//! A batch runs through the chain that it finds when it is staged; a chain is swapped between two
+//! batches. What comes out is placed: the batch itself or what is left of it in its partition,
+//! outputs elsewhere, and records that a plugin could not handle as the attachment's policy says.
+//! Outputs do not run through the chain of the topic they go to, so that no loop can arise.
+//!
+//! Plugins run on threads of their own kind: one that uses up its time holds up its own producers
+//! and nobody else.
+
+mod stage;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tidegate_plugin::apply::{
+    Applied, Applier, ApplyError, Change, DeadLetters, DeadPlugin, Failed, Origin, OutputBatch,
+    dead_letter_batches,
+};
+use tidegate_record::{Batch, BatchHeader};
+use tidegate_types::{PartitionId, PoisonPolicy, TopicConfig, TopicName};
+use tidegate_wire::{ErrorBody, ErrorCode};
+
+use crate::Broker;
+use crate::admin::NewTopic;
+use crate::error;
+use crate::topic::{Partition, Topic};
+
+pub(crate) use stage::Stage;
+use stage::Borrowed;
+
+/// Tells outputs of this hook from those of others, in the producer ids derived for them.
+const PURPOSE: &str = "ingest";
+
+/// Appliers kept for the next batch, with their buffers.
+const IDLE_APPLIERS: usize = 4;
+
+/// The plugins on a topic's way, in order.
+pub(crate) struct Chain {
+    pub(crate) stages: Vec<Arc<Stage>>,
+    idle: Mutex<Vec<Applier>>,
+}
+
+/// Where one batch goes.
+pub(crate) struct Part {
+    pub(crate) to: Arc<Partition>,
+    pub(crate) batch: Bytes,
+    pub(crate) records: u32,
+}
+
+/// What is to be appended for one produced batch.
+#[derive(Default)]
+pub(crate) struct Placed {
+    /// The batch, or what is left of it, in the partition that it was sent to.
+    pub(crate) in_place: Option<Part>,
+    /// What goes elsewhere. The input is acknowledged when all of it is durable.
+    pub(crate) elsewhere: Vec<Part>,
+}
+
+/// What the plugins made of a batch, and what could not be handled.
+struct Ran {
+    applied: Applied,
+    letters: Vec<OutputBatch>,
+}
+
+impl Chain {
+    pub(crate) fn new(stages: Vec<Arc<Stage>>) -> Chain {
+        Chain { stages, idle: Mutex::default() }
+    }
+
+    /// Runs a batch through all stages. Blocks for as long as the plugins take.
+    fn run(
+        &self,
+        broker: &Broker,
+        topic: &Topic,
+        partition: PartitionId,
+        batch: &Bytes,
+    ) -> Result<Ran, ErrorBody> {
+        let (parsed, _) = Batch::parse(batch)
+            .map_err(|e| ErrorBody::new(ErrorCode::InvalidRecord, e.to_string()))?;
+        let mut stages =
+            self.stages.iter().map(Stage::borrow).collect::<Result<Vec<Borrowed>, _>>()?;
+        let partitions_of = |name: &TopicName| {
+            let other = broker.topics.get(name).filter(|other| other.mirror_of.is_none())?;
+            Some(other.config.partitions)
+        };
+        let origin = Origin {
+            topic: &topic.name,
+            topic_id: topic.id,
+            partition,
+            partitions: topic.config.partitions,
+            purpose: PURPOSE,
+            keep_offsets: false,
+            partitions_of: &partitions_of,
+        };
+        let mut applier = self.idle_applier().unwrap_or_default();
+        let applied = applier.run(&parsed, &mut stages, &origin);
+        self.keep(applier);
+        let applied = applied.map_err(|e| self.refusal(topic, &e))?;
+        for failed in &applied.failed {
+            self.stages[failed.stage].failed(&failed.reason);
+        }
+        self.halt(topic, &applied.failed)?;
+        let letters = self.letters(topic, &parsed, &origin, &applied.failed)?;
+        self.count(&applied);
+        Ok(Ran { applied, letters })
+    }
+
+    fn idle_applier(&self) -> Option<Applier> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, applier: Applier) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_APPLIERS {
+            idle.push(applier);
+        }
+    }
+
+    fn refusal(&self, topic: &Topic, error: &ApplyError) -> ErrorBody {
+        match error {
+            ApplyError::Batch(cause) => {
+                ErrorBody::new(ErrorCode::InvalidRecord, format!("the batch is not valid: {cause}"))
+            }
+            ApplyError::Rejected { stage, reason } => {
+                let plugin = &self.stages[*stage].attachment.plugin;
+                let message = format!("plugin {plugin} on topic {} refused it: {reason}", topic.name);
+                ErrorBody::new(ErrorCode::RejectedByPlugin, message)
+            }
+            other => {
+                let message = format!("plugins on topic {}: {}", topic.name, error::chain(other));
+                ErrorBody::new(ErrorCode::HaltedByPlugin, message)
+            }
+        }
+    }
+
+    /// Refuses the batch if one of its records failed where the policy is to halt.
+    fn halt(&self, topic: &Topic, failed: &[Failed]) -> Result<(), ErrorBody> {
+        let halting = |failed: &&Failed| self.policy(failed) == PoisonPolicy::Halt;
+        let Some(Failed { record, stage, reason }) = failed.iter().find(halting) else {
+            return Ok(());
+        };
+        let plugin = &self.stages[*stage].attachment.plugin;
+        let message = format!(
+            "plugin {plugin} on topic {} failed on record {record} of the batch and its policy \
+             is to halt: {reason}",
+            topic.name
+        );
+        Err(ErrorBody::new(ErrorCode::HaltedByPlugin, message))
+    }
+
+    fn policy(&self, failed: &Failed) -> PoisonPolicy {
+        self.stages[failed.stage].attachment.policy
+    }
+
+    /// Wraps up the records whose policy is a dead letter.
+    fn letters(
+        &self,
+        topic: &Topic,
+        batch: &Batch<'_>,
+        origin: &Origin<'_>,
+        failed: &[Failed],
+    ) -> Result<Vec<OutputBatch>, ErrorBody> {
+        let dead: Vec<Failed> = failed
+            .iter()
+            .filter(|failed| self.policy(failed) == PoisonPolicy::DeadLetter)
+            .cloned()
+            .collect();
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        let name = TopicName::new(format!("{}.dead", topic.name)).map_err(|e| {
+            let message = format!("there can be no dead-letter topic of {}: {e}", topic.name);
+            ErrorBody::new(ErrorCode::HaltedByPlugin, message)
+        })?;
+        let plugins: Vec<DeadPlugin<'_>> = self
+            .stages
+            .iter()
+            .map(|stage| {
+                let attachment = &stage.attachment;
+                DeadPlugin { name: attachment.plugin.as_str(), hash: attachment.hash }
+            })
+            .collect();
+        let letters = DeadLetters { topic: &name, partition: PartitionId(0), plugins: &plugins };
+        dead_letter_batches(batch, &dead, &letters, origin).map_err(|e| self.refusal(topic, &e))
+    }
+
+    /// Counts for the stages. In a chain of several, what became of the batch is told of the last
+    /// one, and failures of the one that failed.
+    fn count(&self, applied: &Applied) {
+        let last = self.stages.len().saturating_sub(1);
+        for (index, stage) in self.stages.iter().enumerate() {
+            let failed = applied.failed.iter().filter(|failed| failed.stage == index).count() as u64;
+            let dead = stage.attachment.policy == PoisonPolicy::DeadLetter;
+            let counts = if index == last { applied.counts } else { Default::default() };
+            stage.count(&counts, failed, if dead { failed } else { 0 });
+        }
+    }
+}
+
+/// Runs a batch through a topic's chain and finds the logs that the outcome belongs in.
+///
+/// # Errors
+/// If a plugin refuses the batch, or fails and its policy is to halt; nothing was appended.
+pub(crate) async fn run(
+    broker: &Arc<Broker>,
+    topic: &Arc<Topic>,
+    target: &Arc<Partition>,
+    chain: &Arc<Chain>,
+    batch: Bytes,
+) -> Result<Placed, ErrorBody> {
+    let running = {
+        let (broker, topic, chain, batch) =
+            (broker.clone(), topic.clone(), chain.clone(), batch.clone());
+        let partition = target.at.partition;
+        tokio::task::spawn_blocking(move || chain.run(&broker, &topic, partition, &batch))
+    };
+    let Ran { applied, letters } =
+        running.await.map_err(|stopped| error::internal("running plugins", &stopped))??;
+
+    let (in_place, outputs) = match applied.change {
+        Change::Unchanged => (Some(batch), Vec::new()),
+        Change::InPlace { batch } => (batch, Vec::new()),
+        Change::Scattered { in_place, outputs } => (in_place, outputs),
+    };
+    let mut placed = Placed::default();
+    placed.in_place = in_place.map(|batch| part(target.clone(), batch)).transpose()?;
+    for output in outputs.into_iter().chain(letters) {
+        let to = destination(broker, topic, &output).await?;
+        placed.elsewhere.push(part(to, output.batch)?);
+    }
+    Ok(placed)
+}
+
+fn part(to: Arc<Partition>, batch: Bytes) -> Result<Part, ErrorBody> {
+    let header = BatchHeader::parse(&batch)
+        .map_err(|e| error::internal("reading back what a plugin made", &e))?;
+    Ok(Part { to, batch, records: header.record_count })
+}
+
+/// The partition that an output goes to. The dead-letter topic is made when first needed.
+async fn destination(
+    broker: &Arc<Broker>,
+    input: &Arc<Topic>,
+    output: &OutputBatch,
+) -> Result<Arc<Partition>, ErrorBody> {
+    let topic = match &output.topic {
+        None => input.clone(),
+        Some(name) => match broker.topics.get(name) {
+            Some(topic) => topic,
+            None => make_dead_letter_topic(broker, input, name).await?,
+        },
+    };
+    topic.partition(output.partition).cloned().ok_or_else(|| {
+        error::unknown_partition(&topic.name, output.partition, topic.config.partitions)
+    })
+}
+
+/// Other topics are never made here: the chain routes only to those that exist.
+async fn make_dead_letter_topic(
+    broker: &Arc<Broker>,
+    input: &Topic,
+    name: &TopicName,
+) -> Result<Arc<Topic>, ErrorBody> {
+    if name.as_str().strip_suffix(".dead") != Some(input.name.as_str()) {
+        return Err(error::unknown_topic(name));
+    }
+    let _guard = broker.changing.lock().await;
+    if let Some(topic) = broker.topics.get(name) {
+        return Ok(topic);
+    }
+    let config = TopicConfig { partitions: 1, ..input.config.clone() };
+    broker.create_topic(NewTopic::of_this_site(name.clone(), config)).await
+}

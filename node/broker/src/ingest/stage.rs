@@ -1,0 +1,154 @@
+//! One attachment at work: its instances, its counts, its last words.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidegate_plugin::apply::{self, Counts};
+use tidegate_plugin::{Columns, Instance, Journal, Needs, Outcome, Plugin, RunContext, RunError};
+use tidegate_types::Attachment;
+use tidegate_wire::{AttachmentStatus, ErrorBody, ErrorCode, PluginStats};
+
+use crate::plugins::limits_of;
+
+/// Log lines of a plugin that are kept to be shown.
+const LINES_KEPT: usize = 20;
+
+/// Idle instances kept for the next batch; more exist only while more batches run at once.
+const IDLE_KEPT: usize = 4;
+
+/// A plugin on a topic's way.
+pub(crate) struct Stage {
+    pub(crate) attachment: Attachment,
+    /// Or why it cannot run.
+    plugin: Result<Arc<Plugin>, String>,
+    idle: Mutex<Vec<Instance>>,
+    told: Mutex<Told>,
+}
+
+/// What the stage has to tell.
+#[derive(Default)]
+struct Told {
+    stats: PluginStats,
+    last_error: Option<String>,
+    lines: VecDeque<String>,
+}
+
+impl Stage {
+    pub(crate) fn new(attachment: Attachment, plugin: Result<Arc<Plugin>, String>) -> Stage {
+        Stage { attachment, plugin, idle: Mutex::default(), told: Mutex::default() }
+    }
+
+    /// Takes an idle instance, or makes one.
+    ///
+    /// # Errors
+    /// If the plugin cannot run: its records must not pass unseen.
+    pub(super) fn borrow(self: &Arc<Self>) -> Result<Borrowed, ErrorBody> {
+        let halted = |why: &dyn std::fmt::Display| {
+            let Attachment { topic, plugin, .. } = &self.attachment;
+            let message = format!("plugin {plugin} on topic {topic} cannot run: {why}");
+            self.told().last_error = Some(why.to_string());
+            ErrorBody::retriable(ErrorCode::HaltedByPlugin, message)
+        };
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let instance = match idle {
+            Some(instance) => instance,
+            None => {
+                let plugin = self.plugin.as_ref().map_err(|why| halted(why))?;
+                plugin
+                    .instantiate(&self.attachment.config, limits_of(&self.attachment.limits))
+                    .map_err(|e| halted(&e))?
+            }
+        };
+        Ok(Borrowed { stage: self.clone(), instance: Some(instance) })
+    }
+
+    /// Adds what a batch came to, as far as this stage alone can be blamed or praised for it.
+    pub(super) fn count(&self, counts: &Counts, failed: u64, dead_lettered: u64) {
+        let stats = &mut self.told().stats;
+        stats.dropped += u64::from(counts.dropped);
+        stats.rewritten += u64::from(counts.rewritten);
+        stats.emitted += u64::from(counts.moved);
+        stats.failed += failed;
+        stats.dead_lettered += dead_lettered;
+    }
+
+    /// Remembers why a record failed, for the operator.
+    pub(super) fn failed(&self, reason: &str) {
+        self.told().last_error = Some(reason.to_owned());
+    }
+
+    /// How it does.
+    pub(crate) fn status(&self) -> AttachmentStatus {
+        let told = self.told();
+        AttachmentStatus {
+            attachment: self.attachment.clone(),
+            stats: told.stats,
+            last_error: told.last_error.clone().or_else(|| self.plugin.as_ref().err().cloned()),
+            log: told.lines.iter().cloned().collect(),
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ran(&self, records: u32, took: Duration, error: Option<&RunError>, journal: Journal) {
+        let name = &self.attachment.plugin;
+        let mut told = self.told();
+        told.stats.batches += 1;
+        told.stats.records += u64::from(records);
+        told.stats.busy_ns += u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(error) = error {
+            told.stats.traps += 1;
+            told.last_error = Some(error.to_string());
+            tracing::warn!(plugin = %name, topic = %self.attachment.topic, %error, "plugin failed");
+        }
+        for line in journal.lines {
+            tracing::info!(plugin = %name, level = %line.level, "{}", line.message);
+            if told.lines.len() == LINES_KEPT {
+                told.lines.pop_front();
+            }
+            told.lines.push_back(format!("{}: {}", line.level, line.message));
+        }
+        if journal.lines_dropped > 0 {
+            tracing::info!(plugin = %name, "and {} more lines", journal.lines_dropped);
+        }
+    }
+}
+
+/// An instance while it runs; it goes back when dropped.
+pub(super) struct Borrowed {
+    stage: Arc<Stage>,
+    instance: Option<Instance>,
+}
+
+impl apply::Stage for Borrowed {
+    fn needs(&self) -> Needs {
+        self.instance.as_ref().map_or(Needs::NONE, Instance::needs)
+    }
+
+    fn batch_time(&self) -> Duration {
+        self.stage.attachment.limits.batch_time
+    }
+
+    fn run(&mut self, columns: &mut Columns, context: &RunContext) -> Result<Outcome, RunError> {
+        let Some(instance) = &mut self.instance else {
+            return Err(RunError::Trapped { message: "there is no instance".to_owned() });
+        };
+        let (records, started) = (columns.len(), Instant::now());
+        let outcome = instance.run(columns, context);
+        let journal = instance.take_journal();
+        self.stage.ran(records, started.elapsed(), outcome.as_ref().err(), journal);
+        outcome
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let mut idle = self.stage.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_KEPT {
+            idle.extend(self.instance.take());
+        }
+    }
+}

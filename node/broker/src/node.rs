@@ -1,0 +1,288 @@
+//! Starting and stopping: the one place that knows all parts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_env::{Clock, Disk, DiskFile, RealDisk, SystemClock};
+use tidegate_log::{LogConfig, LogStore, StoreConfig};
+use tidegate_metadata::{MetadataStore, NodeRecord};
+use tidegate_plugin::{HostConfig, PluginHost};
+use tidegate_transport::{Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir};
+use tidegate_types::{Timestamp, limits};
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::counters::Counters;
+use crate::links::Links;
+use crate::producer_ids::ProducerIds;
+use crate::topic::{Topic, Topics};
+use crate::{NodeConfig, plugins, session};
+
+/// How long a stopping node waits for its sessions.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made or used.
+    #[error("cannot use the data folder {}", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process serves from it.
+    #[error("another tidegate serves from {}: stop it, or use another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The metadata cannot be opened.
+    #[error("cannot open the metadata")]
+    Metadata(#[from] tidegate_metadata::OpenError),
+    /// The logs cannot be opened.
+    #[error("cannot open the logs")]
+    Logs(#[source] tidegate_log::OpenError),
+    /// One topic's logs cannot be opened.
+    #[error("cannot open topic {topic}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        source: tidegate_log::OpenError,
+    },
+    /// The plugin engine does not start.
+    #[error("cannot start the plugin engine")]
+    Plugins(#[from] tidegate_plugin::HostError),
+    /// The certificates cannot be made or read.
+    #[error("cannot use the certificates in {}", path.display())]
+    Tls {
+        /// Their folder.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] tidegate_transport::BindError),
+    /// The address that was bound cannot be told.
+    #[error("cannot tell the listener's address")]
+    Address {
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Everything that sessions share.
+pub(crate) struct Broker {
+    pub(crate) config: NodeConfig,
+    pub(crate) address: SocketAddr,
+    pub(crate) started: Timestamp,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) authority: Authority,
+    pub(crate) metadata: MetadataStore,
+    pub(crate) logs: LogStore,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) plugins: PluginHost,
+    pub(crate) links: Links,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) counters: Counters,
+    /// Bytes that may still be handed to the log's writer.
+    pub(crate) backlog: Arc<Semaphore>,
+    /// Held while topics, plugins and links change, so that metadata and what runs stay in line.
+    pub(crate) changing: Mutex<()>,
+    pub(crate) listener: Listener,
+    /// What callers are told at their hello.
+    pub(crate) local: LocalNode,
+    stop: watch::Sender<bool>,
+    /// Keeps other processes out of the data folder.
+    _lock: Box<dyn DiskFile>,
+}
+
+/// A node at work. Dropping it without [`Node::shutdown`] leaves its tasks running.
+pub struct Node {
+    broker: Arc<Broker>,
+    accepting: JoinHandle<()>,
+}
+
+impl Node {
+    /// Opens the data folder, making it if need be, and begins to serve.
+    ///
+    /// The first start makes the site's authority and the certificates of the node and of a first
+    /// client in `<data>/tls`.
+    ///
+    /// # Errors
+    /// Says what could not be opened, and nothing is left running.
+    pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
+        let opening = tokio::task::spawn_blocking(move || open(config));
+        let broker = match opening.await {
+            Ok(opened) => Arc::new(opened?),
+            Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+        };
+        for spec in broker.metadata.image().links() {
+            broker.links.start(&broker, spec.as_ref().clone());
+        }
+        let accepting = tokio::spawn(accept(broker.clone()));
+        Ok(Node { broker, accepting })
+    }
+
+    /// Where the native listener is bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.broker.address
+    }
+
+    /// Stops taking connections, lets sessions say goodbye, and closes the logs.
+    pub async fn shutdown(self) {
+        self.broker.stop.send_replace(true);
+        self.broker.links.stop_all().await;
+        if tokio::time::timeout(STOP_TIMEOUT, self.accepting).await.is_err() {
+            tracing::warn!("some sessions did not end in time");
+        }
+        let broker = self.broker;
+        let closing = tokio::task::spawn_blocking(move || broker.logs.close());
+        if let Err(stopped) = closing.await {
+            tracing::error!(%stopped, "closing the logs failed");
+        }
+    }
+}
+
+impl Broker {
+    /// Ends when the node is told to stop.
+    pub(crate) async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives as long as the broker.
+        _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Opens the logs of a topic, making those that are missing. Blocks.
+    pub(crate) fn open_topic(
+        &self,
+        topic: &tidegate_metadata::Topic,
+    ) -> Result<Arc<Topic>, tidegate_log::OpenError> {
+        open_topic(&self.logs, topic)
+    }
+}
+
+fn open_topic(
+    store: &LogStore,
+    topic: &tidegate_metadata::Topic,
+) -> Result<Arc<Topic>, tidegate_log::OpenError> {
+    let config = LogConfig { segment_bytes: topic.config.segment, flush: topic.config.flush };
+    let logs = topic
+        .partitions()
+        .zip(&topic.incarnations)
+        .map(|(partition, incarnation)| {
+            let at = tidegate_types::TopicPartition { topic: topic.id, partition };
+            store.open_log(at, *incarnation, config.clone())
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let (name, config) = (topic.name.clone(), topic.config.clone());
+    Ok(Arc::new(Topic::new(name, topic.id, config, topic.mirror_of.clone(), logs)))
+}
+
+/// Opens everything, in the order in which things need each other. Blocks.
+fn open(config: NodeConfig) -> Result<Broker, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let lock = lock(&*disk, &config.data)?;
+    let (authority, server_tls) = open_tls(&config)?;
+
+    let started = clock.wall();
+    let record =
+        NodeRecord { site: config.site.clone(), node: config.node, created: started };
+    let metadata = MetadataStore::open(&config.data.join("metadata.redb"), &record)?;
+    let plugins = PluginHost::new(HostConfig::new(config.data.join("plugins")))?;
+
+    let topics = Arc::new(Topics::default());
+    let advanced = topics.clone();
+    let store = StoreConfig {
+        on_advance: Arc::new(move |at, _| advanced.advanced(at)),
+        ..StoreConfig::default()
+    };
+    let logs = LogStore::open(disk, clock.clone(), &config.data, store).map_err(StartError::Logs)?;
+    let image = metadata.image();
+    for topic in image.topics() {
+        let opened = open_topic(&logs, topic)
+            .map_err(|source| StartError::Topic { topic: topic.name.to_string(), source })?;
+        topics.insert(opened);
+    }
+
+    let listener = Listener::bind(config.listen, &server_tls)?;
+    let address = listener.local_addr().map_err(|source| StartError::Address { source })?;
+    let local = LocalNode {
+        node: config.node,
+        site: config.site.clone(),
+        features: 0,
+        software: crate::SOFTWARE.to_owned(),
+    };
+    let broker = Broker {
+        address,
+        started,
+        clock,
+        authority,
+        metadata,
+        logs,
+        topics,
+        plugins,
+        links: Links::default(),
+        producer_ids: ProducerIds::default(),
+        counters: Counters::default(),
+        backlog: Arc::new(Semaphore::new(limits::MAX_APPEND_BACKLOG.as_usize())),
+        changing: Mutex::default(),
+        listener,
+        local,
+        stop: watch::Sender::new(false),
+        _lock: lock,
+        config,
+    };
+    for topic in broker.topics.all() {
+        plugins::refresh(&broker, &topic);
+    }
+    Ok(broker)
+}
+
+fn lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn DiskFile>, StartError> {
+    let unusable = |source| StartError::Data { path: data.to_owned(), source };
+    disk.create_dir_all(data).map_err(unusable)?;
+    disk.lock(&data.join("lock")).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => StartError::InUse { path: data.to_owned() },
+        _ => unusable(source),
+    })
+}
+
+fn open_tls(config: &NodeConfig) -> Result<(Authority, ServerTls), StartError> {
+    let path = config.data.join("tls");
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Tls {
+        path: path.clone(),
+        source,
+    };
+    init_tls_dir(&path, &config.site, config.node, &config.names)
+        .map_err(|e| failed(Box::new(e)))?;
+    let authority = Authority::load(&path, &config.site).map_err(|e| failed(Box::new(e)))?;
+    let identity = Identity::node_from_dir(&path).map_err(|e| failed(Box::new(e)))?;
+    let tls = ServerTls::new(&identity).map_err(|e| failed(Box::new(e)))?;
+    Ok((authority, tls))
+}
+
+/// Takes connections until the node stops, then waits for their sessions.
+async fn accept(broker: Arc<Broker>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = broker.listener.accept() => {
+                let Some(incoming) = incoming else { break };
+                sessions.spawn(session::serve(broker.clone(), incoming));
+            }
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+            () = broker.stopping() => break,
+        }
+    }
+    while sessions.join_next().await.is_some() {}
+    broker.listener.close(CloseCode::ShuttingDown, "the node is shutting down");
+    broker.listener.wait_idle().await;
+}

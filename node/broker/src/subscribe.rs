@@ -1,0 +1,208 @@
+//! Subscriptions: whole batches, pushed as they become visible.
+//!
+//! A subscription holds no records: it reads a chunk from the log, sends it, and waits until the
+//! stream takes more. A slow reader thus costs one chunk at most. Partitions take turns.
+
+use std::sync::Arc;
+
+use tidegate_log::ReadError;
+use tidegate_transport::{FrameReceiver, FrameSender, SendError};
+use tidegate_types::{ByteSize, Offset, PartitionId, StartPosition, limits};
+use tidegate_wire::{ErrorBody, ErrorCode, OpenSubscribe, PartitionStart, SubscribeReply};
+
+use crate::Broker;
+use crate::error;
+use crate::topic::{Partition, Topic};
+
+/// One partition of a subscription.
+struct Cursor {
+    partition: Arc<Partition>,
+    next: Offset,
+    /// Where `until_end` stops.
+    stop: Option<Offset>,
+    /// The high watermark of the last `CaughtUp`, so that it is said once.
+    told: Option<Offset>,
+    failed: bool,
+}
+
+impl Cursor {
+    fn id(&self) -> PartitionId {
+        self.partition.at.partition
+    }
+
+    fn limit(&self) -> Offset {
+        let high_watermark = self.partition.high_watermark();
+        self.stop.map_or(high_watermark, |stop| stop.min(high_watermark))
+    }
+
+    fn is_done(&self) -> bool {
+        self.failed || self.stop.is_some_and(|stop| self.next >= stop)
+    }
+}
+
+/// Serves one subscription until its end, the client's leaving, or the topic's.
+pub(crate) async fn serve(
+    broker: Arc<Broker>,
+    open: OpenSubscribe,
+    mut sender: FrameSender,
+    mut receiver: FrameReceiver,
+) {
+    let pushing = push(&broker, open, &mut sender);
+    let outcome = tokio::select! {
+        outcome = pushing => outcome,
+        // The client says nothing more; whatever comes here is its leaving.
+        _ = receiver.recv::<()>() => return,
+        () = broker.stopping() => Ok(Some(error::shutting_down())),
+    };
+    match outcome {
+        Ok(Some(failure)) => {
+            _ = sender.send(&SubscribeReply::Failed(failure), &[]).await;
+            sender.finish();
+        }
+        Ok(None) => sender.finish(),
+        Err(gone) => tracing::debug!(error = %gone, "a subscriber left"),
+    }
+}
+
+async fn push(
+    broker: &Arc<Broker>,
+    open: OpenSubscribe,
+    sender: &mut FrameSender,
+) -> Result<Option<ErrorBody>, SendError> {
+    let Some(topic) = broker.topics.get(&open.topic) else {
+        return Ok(Some(error::unknown_topic(&open.topic)));
+    };
+    let mut advanced = topic.watch();
+    let mut cursors = match place(&topic, &open).await {
+        Ok(cursors) => cursors,
+        Err(failure) => return Ok(Some(failure)),
+    };
+    let partitions = cursors
+        .iter()
+        .map(|cursor| PartitionStart {
+            partition: cursor.id(),
+            next: cursor.next,
+            high_watermark: cursor.partition.high_watermark(),
+        })
+        .collect();
+    sender.send(&SubscribeReply::Ready { topic: topic.id, partitions }, &[]).await?;
+
+    loop {
+        advanced.mark_unchanged();
+        let mut moved = false;
+        for cursor in &mut cursors {
+            moved |= step(cursor, sender).await?;
+        }
+        if open.until_end && cursors.iter().all(Cursor::is_done) {
+            sender.send(&SubscribeReply::End, &[]).await?;
+            return Ok(None);
+        }
+        if topic.is_gone() {
+            return Ok(Some(error::unknown_topic(&topic.name)));
+        }
+        if !moved && advanced.changed().await.is_err() {
+            return Ok(Some(error::shutting_down()));
+        }
+    }
+}
+
+/// Pushes one chunk of one partition, or tells that it is caught up. Says whether it moved.
+async fn step(cursor: &mut Cursor, sender: &mut FrameSender) -> Result<bool, SendError> {
+    if cursor.is_done() {
+        return Ok(false);
+    }
+    let limit = cursor.limit();
+    let partition = cursor.id();
+    if cursor.next >= limit {
+        if cursor.told != Some(limit) {
+            cursor.told = Some(limit);
+            sender
+                .send(&SubscribeReply::CaughtUp { partition, high_watermark: limit }, &[])
+                .await?;
+        }
+        return Ok(false);
+    }
+    match read(cursor.partition.clone(), cursor.next, limit, limits::SUBSCRIBE_CHUNK).await {
+        Ok((bytes, next)) => {
+            cursor.next = next;
+            let high_watermark = cursor.partition.high_watermark();
+            let header = SubscribeReply::Records { partition, next, high_watermark };
+            sender.send(&header, &[bytes]).await?;
+            Ok(true)
+        }
+        Err(failure) => {
+            cursor.failed = true;
+            let error = error::read(&failure);
+            sender.send(&SubscribeReply::PartitionFailed { partition, error }, &[]).await?;
+            Ok(true)
+        }
+    }
+}
+
+/// Reads whole batches from `from` on, off the async threads: a cold read waits for the disk.
+pub(crate) async fn read(
+    partition: Arc<Partition>,
+    from: Offset,
+    end: Offset,
+    max: ByteSize,
+) -> Result<(bytes::Bytes, Offset), ReadError> {
+    let reading = tokio::task::spawn_blocking(move || {
+        partition.log.read(from, end, max.as_usize()).map(|chunk| (chunk.bytes, chunk.next_offset))
+    });
+    match reading.await {
+        Ok(read) => read,
+        Err(stopped) => Err(ReadError::interrupted(stopped.to_string())),
+    }
+}
+
+/// Turns positions into offsets.
+async fn place(topic: &Arc<Topic>, open: &OpenSubscribe) -> Result<Vec<Cursor>, ErrorBody> {
+    let wanted: Vec<(PartitionId, StartPosition)> = if open.partitions.is_empty() {
+        topic.partitions.iter().map(|p| (p.at.partition, open.from)).collect()
+    } else {
+        open.partitions.clone()
+    };
+    let mut cursors: Vec<Cursor> = Vec::with_capacity(wanted.len().min(topic.partitions.len()));
+    for (id, position) in wanted {
+        let Some(partition) = topic.partition(id) else {
+            return Err(error::unknown_partition(&topic.name, id, topic.config.partitions));
+        };
+        if cursors.iter().any(|cursor| cursor.id() == id) {
+            let message = format!("partition {id} is named twice in one subscription");
+            return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+        }
+        let next = find(partition.clone(), position).await?;
+        let stop = open.until_end.then(|| partition.high_watermark());
+        cursors.push(Cursor { partition: partition.clone(), next, stop, told: None, failed: false });
+    }
+    Ok(cursors)
+}
+
+async fn find(partition: Arc<Partition>, position: StartPosition) -> Result<Offset, ErrorBody> {
+    let start = partition.log.offsets().start;
+    let end = partition.high_watermark();
+    let clamp = |offset: Offset| offset.max(start).min(end);
+    let n = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    Ok(match position {
+        StartPosition::Start => start,
+        StartPosition::End => end,
+        StartPosition::AfterStart(count) => clamp(start.advance(n(count))),
+        StartPosition::BeforeEnd(count) => clamp(end.advance(-n(count))),
+        StartPosition::Offset(offset) if offset < start || offset > end => {
+            let message = format!(
+                "offset {offset} is outside partition {}: it has {start} to {end}",
+                partition.at.partition
+            );
+            return Err(ErrorBody::new(ErrorCode::OffsetOutOfRange, message));
+        }
+        StartPosition::Offset(offset) => offset,
+        StartPosition::Time(at) => {
+            let looking = tokio::task::spawn_blocking(move || partition.log.offset_for_time(at));
+            match looking.await {
+                Ok(Ok(found)) => found.map_or(end, |(offset, _)| clamp(offset)),
+                Ok(Err(failure)) => return Err(error::read(&failure)),
+                Err(_) => return Err(error::shutting_down()),
+            }
+        }
+    })
+}

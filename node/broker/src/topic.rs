@@ -1,0 +1,155 @@
+//! Topics as they run: their partitions' logs and the plugins on their way.
+//!
+//! A [`Topic`] is made from the metadata image and lives until the topic is deleted. Sessions hold
+//! it by reference count; one that outlives its topic finds it [`gone`](Topic::is_gone).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tidegate_log::LogHandle;
+use tidegate_types::{
+    Offset, PartitionId, SiteName, TopicConfig, TopicId, TopicName, TopicPartition,
+};
+use tokio::sync::watch;
+
+use crate::ingest::Chain;
+
+/// One topic.
+pub(crate) struct Topic {
+    pub(crate) name: TopicName,
+    pub(crate) id: TopicId,
+    pub(crate) config: TopicConfig,
+    pub(crate) mirror_of: Option<SiteName>,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    /// The plugins of the ingest hook; a batch runs through the chain that it found here.
+    pub(crate) chain: ArcSwapOption<Chain>,
+    /// Moves whenever one of the partitions has something new.
+    advanced: Arc<watch::Sender<u64>>,
+    gone: AtomicBool,
+}
+
+impl Topic {
+    pub(crate) fn new(
+        name: TopicName,
+        id: TopicId,
+        config: TopicConfig,
+        mirror_of: Option<SiteName>,
+        logs: Vec<LogHandle>,
+    ) -> Topic {
+        let advanced = Arc::new(watch::Sender::new(0));
+        let partitions = logs
+            .into_iter()
+            .zip(0..)
+            .map(|(log, index)| {
+                Arc::new(Partition {
+                    at: TopicPartition { topic: id, partition: PartitionId(index) },
+                    log,
+                    advanced: advanced.clone(),
+                })
+            })
+            .collect();
+        Topic {
+            name,
+            id,
+            config,
+            mirror_of,
+            partitions,
+            chain: ArcSwapOption::empty(),
+            advanced,
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn partition(&self, id: PartitionId) -> Option<&Arc<Partition>> {
+        self.partitions.get(id.get() as usize)
+    }
+
+    /// Wakes whenever a partition of this topic has something new, or the topic is gone.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.advanced.subscribe()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    fn retire(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.advanced.send_modify(|n| *n += 1);
+    }
+}
+
+/// One partition on this node, which leads it.
+pub(crate) struct Partition {
+    pub(crate) at: TopicPartition,
+    pub(crate) log: LogHandle,
+    advanced: Arc<watch::Sender<u64>>,
+}
+
+impl Partition {
+    /// End of what consumers may see: with one replica, what is durable. Where the topic leaves
+    /// syncing to the operating system, the log counts as durable what that was handed.
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.log.offsets().durable
+    }
+}
+
+/// All topics of this node, by name and by partition.
+#[derive(Default)]
+pub(crate) struct Topics {
+    by_name: ArcSwap<HashMap<TopicName, Arc<Topic>>>,
+    by_partition: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
+}
+
+impl Topics {
+    pub(crate) fn get(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.by_name.load().get(name).cloned()
+    }
+
+    pub(crate) fn by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.by_name.load().values().find(|topic| topic.id == id).cloned()
+    }
+
+    /// All topics, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        let mut all: Vec<_> = self.by_name.load().values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    pub(crate) fn insert(&self, topic: Arc<Topic>) {
+        let mut partitions = self.by_partition.write().unwrap_or_else(|e| e.into_inner());
+        partitions.extend(topic.partitions.iter().map(|p| (p.at, p.clone())));
+        self.by_name.rcu(|map| {
+            let mut map = HashMap::clone(map);
+            map.insert(topic.name.clone(), topic.clone());
+            map
+        });
+    }
+
+    pub(crate) fn remove(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        let topic = self.get(name)?;
+        self.by_name.rcu(|map| {
+            let mut map = HashMap::clone(map);
+            map.remove(name);
+            map
+        });
+        let mut partitions = self.by_partition.write().unwrap_or_else(|e| e.into_inner());
+        for partition in &topic.partitions {
+            partitions.remove(&partition.at);
+        }
+        drop(partitions);
+        topic.retire();
+        Some(topic)
+    }
+
+    /// Tells whoever waits that a log has something new. Called by the log's writer thread.
+    pub(crate) fn advanced(&self, at: TopicPartition) {
+        let partitions = self.by_partition.read().unwrap_or_else(|e| e.into_inner());
+        if let Some(partition) = partitions.get(&at) {
+            partition.advanced.send_modify(|n| *n += 1);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One suite over every disk: what the contract of `Disk` says holds for the real and the simulated
+//! one alike. Then what only the simulated one can be asked: what a power cut leaves.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tidegate_env::{Disk, DiskFile, Fault, FaultKind, FaultOn, OpenMode, RealDisk, SimDisk};
+
+fn on_every_disk(check: impl Fn(&dyn Disk, &Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    check(&RealDisk, folder.path());
+    let root = PathBuf::from("/sim");
+    let disk = SimDisk::new(1);
+    disk.create_dir_all(&root).unwrap();
+    check(&disk, &root);
+}
+
+fn content(file: &dyn DiskFile) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_exact_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn kind<T>(result: io::Result<T>) -> io::ErrorKind {
+    match result {
+        Ok(_) => panic!("the call succeeded"),
+        Err(error) => error.kind(),
+    }
+}
+
+#[test]
+fn writes_are_seen_at_once_through_any_handle() {
+    on_every_disk(|disk, root| {
+        let path = root.join("a");
+        let writer = disk.open(&path, OpenMode::CreateNew).unwrap();
+        let reader = disk.open(&path, OpenMode::Read).unwrap();
+        writer.write_at(3, b"tide").unwrap();
+        assert_eq!(content(&*reader), b"\0\0\0tide");
+        writer.write_at(0, b"abcd").unwrap();
+        assert_eq!(content(&*reader), b"abcdide");
+        assert!(reader.write_at(0, b"x").is_err(), "a handle to read was written to");
+    });
+}
+
+#[test]
+fn reads_end_with_the_file() {
+    on_every_disk(|disk, root| {
+        let file = disk.open(&root.join("a"), OpenMode::Create).unwrap();
+        file.write_at(0, b"12345").unwrap();
+        let mut buf = [9; 8];
+        assert_eq!(file.read_at(3, &mut buf).unwrap(), 2);
+        assert_eq!(&buf[..3], b"45\x09");
+        assert_eq!(file.read_at(5, &mut buf).unwrap(), 0);
+        assert_eq!(file.read_at(500, &mut buf).unwrap(), 0);
+        assert_eq!(kind(file.read_exact_at(3, &mut buf)), io::ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
+fn lengths_are_cut_and_grown_with_zeros() {
+    on_every_disk(|disk, root| {
+        let file = disk.open(&root.join("a"), OpenMode::Create).unwrap();
+        assert!(file.is_empty().unwrap());
+        file.write_at(0, b"12345").unwrap();
+        file.set_len(2).unwrap();
+        file.set_len(4).unwrap();
+        assert_eq!(content(&*file), b"12\0\0");
+        file.allocate(2, 200_000).unwrap();
+        assert_eq!(file.len().unwrap(), 200_002);
+        assert!(content(&*file)[2..].iter().all(|byte| *byte == 0));
+        file.sync_data().unwrap();
+    });
+}
+
+#[test]
+fn opening_makes_a_file_only_when_asked() {
+    on_every_disk(|disk, root| {
+        let path = root.join("a");
+        assert_eq!(kind(disk.open(&path, OpenMode::Read)), io::ErrorKind::NotFound);
+        assert_eq!(kind(disk.open(&path, OpenMode::Write)), io::ErrorKind::NotFound);
+        assert!(!disk.exists(&path).unwrap());
+        disk.open(&path, OpenMode::Create).unwrap().write_at(0, b"kept").unwrap();
+        assert_eq!(content(&*disk.open(&path, OpenMode::Create).unwrap()), b"kept");
+        assert_eq!(kind(disk.open(&path, OpenMode::CreateNew)), io::ErrorKind::AlreadyExists);
+        assert_eq!(kind(disk.open(root, OpenMode::Read)), io::ErrorKind::IsADirectory);
+        assert_eq!(kind(disk.open(&root.join("no/a"), OpenMode::Create)), io::ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn folders_are_made_listed_and_removed() {
+    on_every_disk(|disk, root| {
+        disk.create_dir_all(&root.join("x/y/z")).unwrap();
+        disk.create_dir_all(&root.join("x/y/z")).unwrap();
+        disk.open(&root.join("x/b"), OpenMode::Create).unwrap().write_at(0, b"123").unwrap();
+        disk.open(&root.join("x/a"), OpenMode::Create).unwrap();
+        let listed: Vec<_> = disk
+            .list(&root.join("x"))
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.name, entry.is_dir, entry.len))
+            .collect();
+        let expected = [("a", false, 0), ("b", false, 3), ("y", true, 0)];
+        assert_eq!(listed, expected.map(|(name, dir, len)| (name.to_owned(), dir, len)));
+        disk.remove_file(&root.join("x/a")).unwrap();
+        assert_eq!(kind(disk.remove_file(&root.join("x/a"))), io::ErrorKind::NotFound);
+        disk.remove_dir_all(&root.join("x")).unwrap();
+        assert!(!disk.exists(&root.join("x")).unwrap());
+        assert_eq!(kind(disk.list(&root.join("x"))), io::ErrorKind::NotFound);
+        disk.sync_dir(root).unwrap();
+    });
+}
+
+#[test]
+fn a_rename_replaces_and_open_handles_keep_working() {
+    on_every_disk(|disk, root| {
+        let old = disk.open(&root.join("old"), OpenMode::Create).unwrap();
+        old.write_at(0, b"old").unwrap();
+        let new = disk.open(&root.join("new"), OpenMode::Create).unwrap();
+        new.write_at(0, b"new").unwrap();
+        disk.rename(&root.join("new"), &root.join("old")).unwrap();
+        assert!(!disk.exists(&root.join("new")).unwrap());
+        assert_eq!(content(&*disk.open(&root.join("old"), OpenMode::Read).unwrap()), b"new");
+        assert_eq!(content(&*old), b"old", "the replaced file is still there for its handle");
+        disk.create_dir_all(&root.join("d1/in")).unwrap();
+        disk.rename(&root.join("d1"), &root.join("d2")).unwrap();
+        assert!(disk.exists(&root.join("d2/in")).unwrap());
+        assert_eq!(kind(disk.rename(&root.join("d1"), &root.join("d3"))), io::ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_lock_is_held_until_it_is_dropped() {
+    on_every_disk(|disk, root| {
+        let held = disk.lock(&root.join("lock")).unwrap();
+        assert_eq!(kind(disk.lock(&root.join("lock"))), io::ErrorKind::WouldBlock);
+        drop(held);
+        disk.lock(&root.join("lock")).unwrap();
+    });
+}
+
+#[test]
+fn a_crash_keeps_what_was_synced_and_may_lose_the_rest() {
+    let (mut lost_bytes, mut kept_bytes, mut lost_name, mut back) = (0, 0, 0, 0);
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        let file = disk.open(Path::new("/d/a"), OpenMode::Create).unwrap();
+        file.write_at(0, b"synced").unwrap();
+        file.sync_data().unwrap();
+        disk.open(Path::new("/d/gone"), OpenMode::Create).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_at(6, b"loose").unwrap();
+        disk.open(Path::new("/d/b"), OpenMode::Create).unwrap().sync_data().unwrap();
+        disk.remove_file(Path::new("/d/gone")).unwrap();
+
+        let after = disk.crash();
+        assert!(file.len().is_err(), "a handle outlived the crash");
+        assert!(disk.exists(Path::new("/d")).is_err(), "the old disk outlived the crash");
+        let bytes = content(&*after.open(Path::new("/d/a"), OpenMode::Read).unwrap());
+        assert_eq!(&bytes[..6], b"synced");
+        lost_bytes += u32::from(bytes.len() == 6);
+        kept_bytes += u32::from(bytes == b"syncedloose");
+        lost_name += u32::from(!after.exists(Path::new("/d/b")).unwrap());
+        back += u32::from(after.exists(Path::new("/d/gone")).unwrap());
+    }
+    for (what, seen) in [
+        ("unsynced bytes lost", lost_bytes),
+        ("unsynced bytes kept", kept_bytes),
+        ("a name without a sync of its folder lost", lost_name),
+        ("a removed name back", back),
+    ] {
+        assert!((10..=190).contains(&seen), "{what}: {seen} of 200 seeds");
+    }
+}
+
+#[test]
+fn the_same_seed_crashes_the_same_way() {
+    let run = |seed| {
+        let disk = SimDisk::new(seed);
+        let file = disk.open(Path::new("/a"), OpenMode::Create).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        for n in 0..40_u8 {
+            file.write_at(u64::from(n) * 300, &[n; 700]).unwrap();
+        }
+        content(&*disk.crash().open(Path::new("/a"), OpenMode::Read).unwrap())
+    };
+    assert!((0..50).all(|seed| run(seed) == run(seed)));
+    assert!((1..50).any(|seed| run(seed) != run(0)));
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_wrote() {
+    let disk = SimDisk::new(3);
+    let file = disk.open(Path::new("/a"), OpenMode::Create).unwrap();
+    file.write_at(0, b"page cache").unwrap();
+    let after = disk.kill();
+    assert!(file.write_at(0, b"x").is_err());
+    assert_eq!(content(&*after.open(Path::new("/a"), OpenMode::Read).unwrap()), b"page cache");
+}
+
+#[test]
+fn faults_strike_once_where_they_were_put() {
+    let disk = SimDisk::new(4);
+    let a = disk.open(Path::new("/a"), OpenMode::Create).unwrap();
+    let b = disk.open(Path::new("/b"), OpenMode::Create).unwrap();
+    disk.inject(Fault { on: FaultOn::Write, after: 1, kind: FaultKind::NoSpace, path: "a".into() });
+    disk.inject(Fault { on: FaultOn::Sync, after: 0, kind: FaultKind::Io, path: String::new() });
+    a.write_at(0, b"1").unwrap();
+    b.write_at(0, b"1").unwrap();
+    b.write_at(1, b"2").unwrap();
+    assert_eq!(kind(a.write_at(1, b"2")), io::ErrorKind::StorageFull);
+    a.write_at(1, b"2").unwrap();
+    assert!(b.sync_data().is_err());
+    b.sync_data().unwrap();
+    assert_eq!(disk.syncs(), 1);
+}
+
+#[test]
+fn a_flipped_bit_stays_flipped() {
+    let disk = SimDisk::new(5);
+    let file = disk.open(Path::new("/a"), OpenMode::Create).unwrap();
+    file.write_at(0, &[0; 4]).unwrap();
+    file.sync_data().unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    disk.flip_bit(Path::new("/a"), 2, 5).unwrap();
+    assert!(disk.flip_bit(Path::new("/a"), 4, 5).is_err());
+    assert_eq!(content(&*file), [0, 0, 32, 0]);
+    let after = disk.crash();
+    let file = after.open(Path::new("/a"), OpenMode::Read).unwrap();
+    assert_eq!(content(&*file), [0, 0, 32, 0]);
+}

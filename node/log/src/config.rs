@@ -1,0 +1,98 @@
+//! What a store and its logs are told when they are opened.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidegate_types::{ByteSize, LeaderEpoch, Offset, TopicPartition, limits};
+
+/// Where a log begins and ends. Only ever moves forward while the log is open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogOffsets {
+    /// First readable offset.
+    pub start: Offset,
+    /// End of what survives a power cut; of what the system was handed under [`Flush::Os`].
+    pub durable: Offset,
+    /// Next to be written.
+    pub end: Offset,
+    /// Leader epoch of the last batch; [`LeaderEpoch::NONE`] in a log that never had one.
+    pub last_epoch: LeaderEpoch,
+}
+
+/// Told, on the writer thread, that a log's `end` or `durable` moved. Must not block.
+pub type OnAdvance = Arc<dyn Fn(TopicPartition, LogOffsets) + Send + Sync>;
+
+/// What a store is told.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// Bytes that may wait for the writer thread before appends are refused. Default 64 MiB.
+    pub backlog: ByteSize,
+    /// Memory for cached pages of the index. Default 4 MiB.
+    pub index_cache: ByteSize,
+    /// Told whenever a log grew or became durable.
+    pub on_advance: Option<OnAdvance>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        StoreConfig {
+            backlog: limits::MAX_APPEND_BACKLOG,
+            index_cache: ByteSize::mib(4),
+            on_advance: None,
+        }
+    }
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig")
+            .field("backlog", &self.backlog)
+            .field("index_cache", &self.index_cache)
+            .field("on_advance", &self.on_advance.is_some())
+            .finish()
+    }
+}
+
+/// When a log's writes are synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Flush {
+    /// In every round, before a durable acknowledgement. The default.
+    #[default]
+    Always,
+    /// When the system likes, and when a segment is full. "Durable" then means handed over to the
+    /// system: a power cut may lose acknowledged records.
+    Os,
+}
+
+/// What one log is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// A segment that this batch would make longer is closed first. At most [`MAX_SEGMENT`]. A
+    /// batch larger than this gets a segment of its own.
+    pub segment_bytes: ByteSize,
+    /// When writes are synced.
+    pub flush: Flush,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig { segment_bytes: limits::DEFAULT_SEGMENT, flush: Flush::Always }
+    }
+}
+
+/// Largest segment: positions in the index are 32 bits wide.
+pub const MAX_SEGMENT: ByteSize = ByteSize::gib(2);
+
+/// Most bytes the writer takes into one round, so that its first ack does not wait for ever.
+pub(crate) const MAX_ROUND: usize = 16 << 20;
+
+/// Zeros are written ahead in steps that grow with the segment between these two, so that a
+/// thousand quiet logs do not hold gigabytes.
+pub(crate) const MIN_PREZERO: u64 = 64 << 10;
+pub(crate) const MAX_PREZERO: u64 = 4 << 20;
+
+/// A round that writes more than this to one log extends the file itself: zeroing ahead would
+/// double its bytes to save one journal commit among many.
+pub(crate) const PREZERO_BELOW: usize = 128 << 10;
+
+const _: () = assert!(MAX_SEGMENT.get() + limits::MAX_BATCH.get() + MAX_PREZERO < u32::MAX as u64);
+const _: () = assert!(MIN_PREZERO <= MAX_PREZERO);

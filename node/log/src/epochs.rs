@@ -1,0 +1,76 @@
+//! Where each leader epoch began in a log, for the link handshake and for followers.
+
+use tidegate_types::{LeaderEpoch, Offset};
+
+/// Epoch starts, both columns rising.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Epochs {
+    starts: Vec<(LeaderEpoch, Offset)>,
+}
+
+impl Epochs {
+    pub(crate) fn from_starts(starts: Vec<(LeaderEpoch, Offset)>) -> Option<Epochs> {
+        let rising = starts.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
+        rising.then_some(Epochs { starts })
+    }
+
+    pub(crate) fn starts(&self) -> &[(LeaderEpoch, Offset)] {
+        &self.starts
+    }
+
+    /// Notes a batch's epoch; one that is not above the last tells nothing new.
+    pub(crate) fn observe(&mut self, epoch: LeaderEpoch, base: Offset) {
+        if epoch > self.last() {
+            self.starts.push((epoch, base));
+        }
+    }
+
+    pub(crate) fn last(&self) -> LeaderEpoch {
+        self.starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch)
+    }
+
+    /// The largest epoch up to `epoch`, and where it ends in a log with these bounds.
+    pub(crate) fn end_of(
+        &self,
+        epoch: LeaderEpoch,
+        start: Offset,
+        end: Offset,
+    ) -> (LeaderEpoch, Offset) {
+        let after = self.starts.partition_point(|(known, _)| *known <= epoch);
+        let known = after.checked_sub(1).map_or(epoch, |at| self.starts[at].0);
+        let ends = match self.starts.get(after) {
+            Some((_, next_start)) => (*next_start).max(start),
+            None if self.starts.is_empty() => start,
+            None => end,
+        };
+        (known, ends)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_ends_where_the_next_begins() {
+        let mut epochs = Epochs::default();
+        let (start, end) = (Offset(0), Offset(90));
+        assert_eq!(epochs.end_of(LeaderEpoch(3), start, start), (LeaderEpoch(3), start));
+        for (epoch, base) in [(2, 0), (2, 10), (5, 30), (4, 35), (9, 60)] {
+            epochs.observe(LeaderEpoch(epoch), Offset(base));
+        }
+        assert_eq!(epochs.last(), LeaderEpoch(9));
+        for (asked, known, ends) in [(1, 1, 0), (2, 2, 30), (4, 2, 30), (5, 5, 60), (9, 9, 90), (12, 9, 90)] {
+            let expected = (LeaderEpoch(known), Offset(ends));
+            assert_eq!(epochs.end_of(LeaderEpoch(asked), start, end), expected, "epoch {asked}");
+        }
+    }
+
+    #[test]
+    fn starts_that_do_not_rise_are_refused() {
+        let at = |epoch, offset| (LeaderEpoch(epoch), Offset(offset));
+        assert!(Epochs::from_starts(vec![at(1, 0), at(2, 0)]).is_some());
+        assert!(Epochs::from_starts(vec![at(2, 0), at(1, 5)]).is_none());
+        assert!(Epochs::from_starts(vec![at(1, 5), at(2, 4)]).is_none());
+    }
+}

@@ -1,0 +1,122 @@
+//! Names of files and folders, and the `incarnation` file.
+//!
+//! The crate's [format page](crate) shows them together.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tidegate_env::{Disk, OpenMode};
+use tidegate_types::{Incarnation, Offset, PartitionId, TopicId, TopicPartition};
+
+/// Ends the name of a partition's folder while it is being removed.
+const DELETED: &str = ".deleted";
+
+const INCARNATION_FIRST_LINE: &str = "tidegate log 1\n";
+
+pub(crate) fn topics(root: &Path) -> PathBuf {
+    root.join("topics")
+}
+
+pub(crate) fn topic(root: &Path, topic: TopicId) -> PathBuf {
+    topics(root).join(topic.to_string())
+}
+
+pub(crate) fn partition(root: &Path, log: TopicPartition) -> PathBuf {
+    topic(root, log.topic).join(log.partition.to_string())
+}
+
+pub(crate) fn deleted_partition(root: &Path, log: TopicPartition) -> PathBuf {
+    topic(root, log.topic).join(format!("{}{DELETED}", log.partition))
+}
+
+pub(crate) fn segment(folder: &Path, base: Offset) -> PathBuf {
+    folder.join(format!("{:020}.log", base.0))
+}
+
+/// The base offset that a segment's file name tells; `None` for any other file.
+pub(crate) fn segment_base(name: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(".log")?;
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok().map(Offset)
+}
+
+/// The logs that have a folder under `root`.
+pub(crate) fn find_logs(disk: &dyn Disk, root: &Path) -> io::Result<Vec<TopicPartition>> {
+    let mut found = Vec::new();
+    for entry in disk.list(&topics(root))?.into_iter().filter(|entry| entry.is_dir) {
+        let Ok(id) = entry.name.parse().map(TopicId) else { continue };
+        for entry in disk.list(&topic(root, id))?.into_iter().filter(|entry| entry.is_dir) {
+            if let Ok(partition) = entry.name.parse::<u32>()
+                && partition.to_string() == entry.name
+            {
+                found.push(TopicPartition { topic: id, partition: PartitionId(partition) });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the `incarnation` file; `None` if it is missing or not one.
+pub(crate) fn read_incarnation(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Incarnation>> {
+    let path = folder.join("incarnation");
+    let file = match disk.open(&path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut buf = [0; 64];
+    let read = file.read_at(0, &mut buf)?;
+    let parse = || {
+        let text = std::str::from_utf8(&buf[..read]).ok()?;
+        let digits = text.strip_prefix(INCARNATION_FIRST_LINE)?.strip_suffix('\n')?;
+        let number = u64::from_str_radix(digits, 16).ok()?;
+        (format!("{number:016x}") == digits).then_some(Incarnation(number))
+    };
+    Ok(parse())
+}
+
+/// Writes the `incarnation` file; durable on return.
+pub(crate) fn write_incarnation(
+    disk: &dyn Disk,
+    folder: &Path,
+    incarnation: Incarnation,
+) -> io::Result<()> {
+    let (path, temporary) = (folder.join("incarnation"), folder.join("incarnation.new"));
+    let file = disk.open(&temporary, OpenMode::Create)?;
+    file.set_len(0)?;
+    file.write_at(0, format!("{INCARNATION_FIRST_LINE}{:016x}\n", incarnation.0).as_bytes())?;
+    file.sync_data()?;
+    disk.rename(&temporary, &path)?;
+    disk.sync_dir(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_env::SimDisk;
+
+    #[test]
+    fn segment_names_sort_as_their_offsets_and_read_back() {
+        let name = segment(Path::new("f"), Offset(1_234));
+        assert_eq!(name, Path::new("f/00000000000000001234.log"));
+        assert_eq!(segment_base("00000000000000001234.log"), Some(Offset(1_234)));
+        for other in ["1234.log", "0000000000000000123x.log", "99999999999999999999.log", "index"] {
+            assert_eq!(segment_base(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_incarnation_survives_a_crash_and_a_broken_one_is_none() {
+        let disk = SimDisk::new(1);
+        let folder = Path::new("/p");
+        disk.create_dir_all(folder).unwrap();
+        assert_eq!(read_incarnation(&disk, folder).unwrap(), None);
+        write_incarnation(&disk, folder, Incarnation(0xbeef)).unwrap();
+        let disk = disk.crash();
+        assert_eq!(read_incarnation(&disk, folder).unwrap(), Some(Incarnation(0xbeef)));
+        disk.flip_bit(&folder.join("incarnation"), 3, 1).unwrap();
+        assert_eq!(read_incarnation(&disk, folder).unwrap(), None);
+    }
+}

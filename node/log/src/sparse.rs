@@ -1,0 +1,83 @@
+//! The sparse index of one segment: where to begin looking for an offset or a time.
+//!
+//! One entry for about every [`INDEX_INTERVAL`] of the file, each naming the start of a batch. What
+//! it says is a hint: readers walk on from there, and check what they find.
+
+use serde::{Deserialize, Serialize};
+use tidegate_types::{Offset, Timestamp, limits::INDEX_INTERVAL};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Entry {
+    /// The batch's base offset less the segment's.
+    delta: u32,
+    /// Where the batch starts in the file.
+    position: u32,
+    /// The latest timestamp of all batches before this one.
+    latest_before: i64,
+}
+
+/// Entries in rising order of offset and position.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SparseIndex {
+    entries: Vec<Entry>,
+}
+
+impl SparseIndex {
+    /// Notes a batch, in file order; `force` makes an entry however near the last one is.
+    pub(crate) fn observe(&mut self, delta: u32, position: u32, latest_before: Timestamp, force: bool) {
+        let far = match self.entries.last() {
+            None => true,
+            Some(last) => u64::from(position - last.position) >= INDEX_INTERVAL.get(),
+        };
+        if far || force {
+            self.entries.push(Entry { delta, position, latest_before: latest_before.0 });
+        }
+    }
+
+    /// A position from which a walk meets the batch that holds `base + delta`.
+    pub(crate) fn position_of(&self, delta: u64) -> u64 {
+        let after = self.entries.partition_point(|entry| u64::from(entry.delta) <= delta);
+        after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
+    }
+
+    /// A position from which a walk meets the first batch with a timestamp of at least `time`.
+    pub(crate) fn position_of_time(&self, time: Timestamp) -> u64 {
+        let after = self.entries.partition_point(|entry| entry.latest_before < time.0);
+        after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
+    }
+
+    /// The first indexed offset after `position`, for skipping what cannot be read there.
+    pub(crate) fn next_after(&self, position: u64, base: Offset) -> Option<Offset> {
+        let at = self.entries.partition_point(|entry| u64::from(entry.position) <= position);
+        self.entries.get(at).map(|entry| base.advance(i64::from(entry.delta)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookups_begin_at_or_before_what_is_sought() {
+        let mut index = SparseIndex::default();
+        let step = u32::try_from(INDEX_INTERVAL.get() / 2).unwrap();
+        for n in 0..10_u32 {
+            index.observe(n * 10, n * step, Timestamp(i64::from(n) * 100), false);
+        }
+        assert_eq!(index.entries.len(), 5, "every second batch lies an interval away");
+        assert_eq!(index.position_of(0), 0);
+        assert_eq!(index.position_of(39), u64::from(2 * step));
+        assert_eq!(index.position_of(40), u64::from(4 * step));
+        assert_eq!(index.position_of(u64::MAX), u64::from(8 * step));
+        assert_eq!(index.position_of_time(Timestamp(400)), u64::from(2 * step));
+        assert_eq!(index.position_of_time(Timestamp(401)), u64::from(4 * step));
+        assert_eq!(index.next_after(u64::from(step), Offset(7)), Some(Offset(27)));
+        assert_eq!(index.next_after(u64::from(8 * step), Offset(7)), None);
+    }
+
+    #[test]
+    fn an_empty_index_begins_at_the_start() {
+        assert_eq!(SparseIndex::default().position_of(9), 0);
+        assert_eq!(SparseIndex::default().position_of_time(Timestamp(9)), 0);
+    }
+}

@@ -1,0 +1,22 @@
+//! What the node answers, as commands print it.
+//!
+//! Each view has the stable keys of the JSON output and renders its table. It is made from the
+//! protocol's messages, which may change in form without these keys changing.
+
+mod link;
+mod plugin;
+mod status;
+mod topic;
+
+pub use link::{LinkView, link_detail, link_table};
+pub use plugin::{
+    AttachedView, AttachmentView, InstalledView, PluginView, StockView, plugin_detail, plugin_table,
+};
+pub use status::StatusView;
+pub use topic::{TopicView, topic_detail, topic_table};
+
+/// Something that was done to something, as `{"deleted": "orders"}`.
+#[must_use]
+pub fn done(what: &'static str, name: impl std::fmt::Display) -> serde_json::Value {
+    serde_json::json!({ what: name.to_string() })
+}

@@ -1,0 +1,412 @@
+//! Plugins, their versions, and where they run.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tidegate_types::{Attachment, ByteSize, PluginVersion, format_duration};
+use tidegate_wire::{AttachmentStatus, InstallReport, PluginDescription, PluginStats};
+
+use crate::output::{fields, grouped, human_duration, table};
+
+/// A plugin on a topic's way.
+#[derive(Serialize, Debug, Clone)]
+pub struct AttachmentView {
+    /// The topic.
+    pub topic: String,
+    /// The hook.
+    pub hook: String,
+    /// The plugin.
+    pub plugin: String,
+    /// Its version.
+    pub hash: String,
+    /// Its configuration, JSON text.
+    pub config: String,
+    /// What becomes of records on which it fails.
+    pub on_error: String,
+    /// Longest run on one batch.
+    pub time_limit_ms: u64,
+    /// Most memory.
+    pub memory_limit_bytes: u64,
+    /// Most bytes returned for one batch.
+    pub output_limit_bytes: u64,
+}
+
+impl From<&Attachment> for AttachmentView {
+    fn from(attachment: &Attachment) -> AttachmentView {
+        AttachmentView {
+            topic: attachment.topic.to_string(),
+            hook: attachment.hook.to_string(),
+            plugin: attachment.plugin.to_string(),
+            hash: attachment.hash.to_string(),
+            config: match attachment.config.trim() {
+                "" => "{}".to_owned(),
+                config => config.to_owned(),
+            },
+            on_error: attachment.policy.to_string(),
+            time_limit_ms: millis(attachment.limits.batch_time),
+            memory_limit_bytes: attachment.limits.memory.get(),
+            output_limit_bytes: attachment.limits.output.get(),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An attachment with what it did.
+#[derive(Serialize, Debug)]
+pub struct AttachedView {
+    #[serde(flatten)]
+    attachment: AttachmentView,
+    stats: StatsView,
+    last_error: Option<String>,
+    log: Vec<String>,
+}
+
+#[derive(Serialize, Debug)]
+struct StatsView {
+    batches: u64,
+    records: u64,
+    dropped: u64,
+    rewritten: u64,
+    emitted: u64,
+    failed: u64,
+    dead_lettered: u64,
+    traps: u64,
+    busy_ns: u64,
+    ns_per_record: Option<f64>,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl From<PluginStats> for StatsView {
+    fn from(stats: PluginStats) -> StatsView {
+        let PluginStats {
+            batches,
+            records,
+            dropped,
+            rewritten,
+            emitted,
+            failed,
+            dead_lettered,
+            traps,
+            busy_ns,
+            bytes_in,
+            bytes_out,
+        } = stats;
+        let per_record = (busy_ns as f64 / records as f64 * 10.0).round() / 10.0;
+        StatsView {
+            batches,
+            records,
+            dropped,
+            rewritten,
+            emitted,
+            failed,
+            dead_lettered,
+            traps,
+            busy_ns,
+            ns_per_record: (records > 0).then_some(per_record),
+            bytes_in,
+            bytes_out,
+        }
+    }
+}
+
+impl From<AttachmentStatus> for AttachedView {
+    fn from(status: AttachmentStatus) -> AttachedView {
+        AttachedView {
+            attachment: AttachmentView::from(&status.attachment),
+            stats: status.stats.into(),
+            last_error: status.last_error,
+            log: status.log,
+        }
+    }
+}
+
+impl AttachedView {
+    /// One line a plugin: what it did, and what it costs.
+    #[must_use]
+    pub fn table(attached: &[AttachedView]) -> String {
+        let rows = attached.iter().map(|a| {
+            let cost = a.stats.ns_per_record.map(|ns| format!("{ns:.0}"));
+            [
+                a.attachment.topic.clone(),
+                a.attachment.hook.clone(),
+                a.attachment.plugin.clone(),
+                a.attachment.hash.chars().take(12).collect(),
+                grouped(a.stats.records),
+                grouped(a.stats.dropped),
+                grouped(a.stats.rewritten),
+                grouped(a.stats.emitted),
+                grouped(a.stats.failed),
+                grouped(a.stats.traps),
+                cost.unwrap_or_default(),
+            ]
+        });
+        let columns = [
+            "topic", "hook", "plugin", "version", "records", "dropped", "rewritten", "emitted",
+            "failed", "traps", "ns/record",
+        ];
+        table(columns, &[4, 5, 6, 7, 8, 9, 10], rows)
+    }
+}
+
+#[derive(Serialize, Debug)]
+struct VersionView {
+    hash: String,
+    kind: String,
+    contract: String,
+    bytes: u64,
+}
+
+impl From<PluginVersion> for VersionView {
+    fn from(version: PluginVersion) -> VersionView {
+        VersionView {
+            hash: version.hash.to_string(),
+            kind: version.kind.to_string(),
+            contract: version.contract,
+            bytes: version.size.get(),
+        }
+    }
+}
+
+/// A plugin.
+#[derive(Serialize, Debug)]
+pub struct PluginView {
+    name: String,
+    versions: Vec<VersionView>,
+    attachments: Vec<AttachedView>,
+}
+
+impl From<PluginDescription> for PluginView {
+    fn from(plugin: PluginDescription) -> PluginView {
+        PluginView {
+            name: plugin.name.to_string(),
+            versions: plugin.versions.into_iter().map(VersionView::from).collect(),
+            attachments: plugin.attachments.into_iter().map(AttachedView::from).collect(),
+        }
+    }
+}
+
+/// A stock plugin that is not installed.
+#[derive(Serialize, Debug)]
+pub struct StockView {
+    /// Its name.
+    pub name: &'static str,
+    /// The world that it implements.
+    pub kind: String,
+    /// Size of its component.
+    pub bytes: usize,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+/// What an install did.
+#[derive(Serialize, Debug)]
+pub struct InstalledView {
+    name: String,
+    hash: String,
+    kind: String,
+    contract: String,
+    bytes: u64,
+    compile_ms: u64,
+    already: bool,
+}
+
+impl From<InstallReport> for InstalledView {
+    fn from(report: InstallReport) -> InstalledView {
+        InstalledView {
+            name: report.version.name.to_string(),
+            hash: report.version.hash.to_string(),
+            kind: report.version.kind.to_string(),
+            contract: report.version.contract,
+            bytes: report.version.size.get(),
+            compile_ms: report.compile_ms,
+            already: report.already,
+        }
+    }
+}
+
+impl InstalledView {
+    /// One sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let InstalledView { name, hash, kind, bytes, compile_ms, .. } = self;
+        let short = &hash[..hash.len().min(12)];
+        if self.already {
+            return format!("plugin {name} has version {short} already\n");
+        }
+        let size = ByteSize::bytes(*bytes);
+        format!("installed plugin {name}, a {kind}: version {short}, {size}, compiled in {compile_ms} ms\n")
+    }
+}
+
+/// All plugins, one a line; then the stock plugins that are not installed.
+#[must_use]
+pub fn plugin_table(plugins: &[PluginView], stock: &[StockView]) -> String {
+    let mut text = if plugins.is_empty() {
+        "no plugins installed: see `tidegate plugin list --stock` for those that come along\n".to_owned()
+    } else {
+        let rows = plugins.iter().map(|plugin| {
+            let newest = plugin.versions.first();
+            let topics = plugin.attachments.iter().map(|a| a.attachment.topic.as_str());
+            [
+                plugin.name.clone(),
+                newest.map(|version| version.kind.clone()).unwrap_or_default(),
+                newest.map(|v| v.hash.chars().take(12).collect()).unwrap_or_default(),
+                newest.map(|v| ByteSize::bytes(v.bytes).to_string()).unwrap_or_default(),
+                plugin.versions.len().to_string(),
+                topics.collect::<Vec<_>>().join(", "),
+            ]
+        });
+        table(["plugin", "kind", "newest", "size", "versions", "attached to"], &[3, 4], rows)
+    };
+    if !stock.is_empty() {
+        let rows = stock.iter().map(|plugin| {
+            let size = ByteSize::bytes(plugin.bytes as u64).to_string();
+            [plugin.name.to_owned(), plugin.kind.clone(), size, plugin.summary.to_owned()]
+        });
+        text.push_str("\n\n");
+        text.push_str(&table(["stock plugin", "kind", "size", "summary"], &[2], rows));
+    }
+    text
+}
+
+/// One plugin with all there is to know.
+#[must_use]
+pub fn plugin_detail(plugin: &PluginView) -> String {
+    let rows = plugin.versions.iter().map(|version| {
+        let size = ByteSize::bytes(version.bytes).to_string();
+        [
+            version.hash.chars().take(12).collect(),
+            version.kind.clone(),
+            version.contract.clone(),
+            size,
+        ]
+    });
+    let mut text = format!("plugin  {}\n\n", plugin.name);
+    text.push_str(&table(["version", "kind", "contract", "size"], &[3], rows));
+    text.push('\n');
+    if plugin.attachments.is_empty() {
+        let name = &plugin.name;
+        text.push_str(&format!("\nattached nowhere: `tidegate plugin attach TOPIC {name}`\n"));
+    }
+    for attached in &plugin.attachments {
+        text.push('\n');
+        text.push_str(&attached.detail());
+    }
+    text
+}
+
+impl AttachedView {
+    fn detail(&self) -> String {
+        let AttachedView { attachment, stats, last_error, log } = self;
+        let busy = Duration::from_nanos(stats.busy_ns);
+        let cost = match stats.ns_per_record {
+            Some(ns) => format!("{}, {ns:.0} ns a record", human_duration(busy)),
+            None => human_duration(busy),
+        };
+        let bytes = |n| ByteSize::bytes(n).to_string();
+        let limits = format!(
+            "{}, {} of memory, {} of output a batch",
+            format_duration(Duration::from_millis(attachment.time_limit_ms)),
+            bytes(attachment.memory_limit_bytes),
+            bytes(attachment.output_limit_bytes),
+        );
+        let mut rows = vec![
+            ("attached to", format!("{} ({})", attachment.topic, attachment.hook)),
+            ("version", attachment.hash.chars().take(12).collect()),
+            ("config", attachment.config.clone()),
+            ("on error", attachment.on_error.clone()),
+            ("limits", limits),
+            ("batches", grouped(stats.batches)),
+            ("records", grouped(stats.records)),
+            ("dropped", grouped(stats.dropped)),
+            ("rewritten", grouped(stats.rewritten)),
+            ("emitted", grouped(stats.emitted)),
+            ("failed", format!("{}, {} in the dead-letter topic", grouped(stats.failed), grouped(stats.dead_lettered))),
+            ("traps", grouped(stats.traps)),
+            ("bytes", format!("{} in, {} out", bytes(stats.bytes_in), bytes(stats.bytes_out))),
+            ("time", cost),
+        ];
+        if let Some(error) = last_error {
+            rows.push(("last error", error.clone()));
+        }
+        let mut text = fields(&rows);
+        for line in log {
+            text.push_str(&format!("log  {line}\n"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use tidegate_types::{Hook, PluginHash, PluginKind, PluginLimits, PoisonPolicy};
+
+    /// An attachment that failed once.
+    pub fn sample_status() -> AttachmentStatus {
+        AttachmentStatus {
+            attachment: Attachment {
+                topic: "orders".parse().unwrap(),
+                hook: Hook::Ingest,
+                plugin: "threshold".parse().unwrap(),
+                hash: PluginHash([0xab; 32]),
+                config: String::new(),
+                policy: PoisonPolicy::DeadLetter,
+                limits: PluginLimits::default(),
+            },
+            stats: PluginStats { records: 1_000, busy_ns: 33_333, failed: 1, ..PluginStats::default() },
+            last_error: Some("not a number".into()),
+            log: vec!["started".into()],
+        }
+    }
+
+    fn sample() -> PluginView {
+        PluginView::from(PluginDescription {
+            name: "threshold".parse().unwrap(),
+            versions: vec![PluginVersion {
+                name: "threshold".parse().unwrap(),
+                hash: PluginHash([0xab; 32]),
+                kind: PluginKind::Filter,
+                contract: "tidegate:plugin@0.1.0".into(),
+                size: ByteSize::kib(100),
+            }],
+            attachments: vec![sample_status()],
+        })
+    }
+
+    #[test]
+    fn json_tells_the_cost_of_a_record() {
+        let json = serde_json::to_value(sample()).unwrap();
+        let attached = &json["attachments"][0];
+        assert_eq!(attached["topic"], "orders");
+        assert_eq!(attached["config"], "{}");
+        assert_eq!(attached["time_limit_ms"], 500);
+        assert_eq!(attached["stats"]["ns_per_record"], 33.3);
+        assert_eq!(json["versions"][0]["hash"], "ab".repeat(32));
+    }
+
+    #[test]
+    fn no_records_have_no_cost() {
+        let stats = StatsView::from(PluginStats::default());
+        assert_eq!(stats.ns_per_record, None);
+    }
+
+    #[test]
+    fn details_tell_limits_errors_and_log_lines() {
+        let text = plugin_detail(&sample());
+        for part in ["abababababab", "33 ns a record", "not a number", "log  started", "64 MiB of memory"] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn stock_plugins_are_listed_apart() {
+        let stock = [StockView { name: "redact", kind: "transform".into(), bytes: 2_048, summary: "masks secrets" }];
+        let text = plugin_table(&[sample()], &stock);
+        assert!(text.contains("threshold") && text.contains("masks secrets"), "{text}");
+    }
+}
