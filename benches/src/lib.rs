@@ -1,1 +1,16 @@
-//! Workload harness: Tidegate beside its baselines.
+//! Workload harness: Tidegate beside its baselines, in one run on one machine.
+//!
+//! Machines differ and are noisy, so every figure is a ratio of medians over rounds in which the
+//! two sides take turns. The baseline for ingest and fetch is [`toy`]; for plugins it is the same
+//! ingest without a plugin, and the same code native.
+
+pub mod fetch;
+pub mod ingest;
+pub mod load;
+pub mod node;
+pub mod plugin;
+pub mod table;
+pub mod toy;
+
+/// Whatever went wrong; a bench has nobody to handle it.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_metadata::{Command, Outcome, Rejection, SubmitError};
+use tidegate_transport::Role;
 use tidegate_types::{
     Hook, Incarnation, PluginName, ProducerEpoch, SiteName, TopicConfig, TopicId, TopicName,
 };
@@ -35,7 +36,10 @@ async fn handle(
         Request::ListTopics => {
             Response::Topics(broker.topics.all().iter().map(|t| describe(broker, t)).collect())
         }
-        Request::DescribeTopic(name) => Response::Topic(describe(broker, &find(broker, &name)?)),
+        Request::DescribeTopic(name) => {
+            let topic = find(broker, &name)?;
+            Response::Topic(describe(broker, &topic))
+        }
         Request::DeleteTopic(name) => {
             delete_topic(broker, &name).await?;
             Response::Done
@@ -45,9 +49,7 @@ async fn handle(
         }
         Request::ListPlugins => Response::Plugins(plugins::list(broker)),
         Request::ShowPlugin(name) => Response::Plugin(plugins::show(broker, &name)?),
-        Request::AttachPlugin(attach) => {
-            Response::Attached(plugins::attach(broker, attach).await?)
-        }
+        Request::AttachPlugin(attach) => Response::Attached(plugins::attach(broker, attach).await?),
         Request::DetachPlugin { topic, hook, plugin } => {
             detach(broker, topic, hook, plugin).await?;
             Response::Done
@@ -112,7 +114,8 @@ impl NewTopic {
         let id = TopicId::random();
         // Random like the id; a partition made again under the same id differs all the same.
         let (life, _) = id.0.as_u64_pair();
-        let incarnations = (0..u64::from(config.partitions)).map(|n| Incarnation(life ^ n)).collect();
+        let incarnations =
+            (0..u64::from(config.partitions)).map(|n| Incarnation(life ^ n)).collect();
         NewTopic { name, id, config, mirror_of: None, incarnations }
     }
 }
@@ -212,14 +215,15 @@ fn invite(broker: &Broker, site: SiteName) -> Result<Invitation, ErrorBody> {
         let message = format!("this is site {site}: a site does not link to itself");
         return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
     }
+    let role = Role::Link { site: broker.config.site.clone(), remote: site.clone() };
     let issued = broker
-        .tls
-        .invite(&site)
+        .authority
+        .issue(&role)
         .map_err(|e| error::internal("issuing the link's certificate", &e))?;
     Ok(Invitation {
         site,
         from: broker.config.site.clone(),
-        authority: issued.authority,
+        authority: broker.authority.certificate_pem().to_owned(),
         certificate: issued.certificate,
         key: issued.key,
     })
@@ -263,6 +267,6 @@ fn describe_partition(partition: &Partition) -> PartitionDescription {
         bytes: log.bytes().get(),
         segments: log.segments() as u64,
         sealed: log.sealed_reason(),
-        damage: log.damage(),
+        damage: log.damage().iter().map(|range| (range.from, range.end)).collect(),
     }
 }

@@ -51,3 +51,34 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// Why batches were not appended.
+pub(crate) fn append(failure: &AppendError) -> ErrorBody {
+    let code = match failure {
+        AppendError::Backlog { .. } => ErrorCode::Overloaded,
+        AppendError::Closed => ErrorCode::ShuttingDown,
+        AppendError::Deleted => ErrorCode::UnknownTopic,
+        AppendError::Sealed { .. } => ErrorCode::LogSealed,
+        AppendError::InvalidProducerEpoch { .. } => ErrorCode::ProducerFenced,
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequence,
+        AppendError::Empty | AppendError::Malformed { .. } | AppendError::OffsetTooLow { .. } => {
+            ErrorCode::InvalidRecord
+        }
+        AppendError::OffsetsExhausted { .. } => ErrorCode::Internal,
+    };
+    ErrorBody {
+        retriable: failure.is_retriable(),
+        written: failure.may_be_written(),
+        ..ErrorBody::new(code, chain(failure))
+    }
+}
+
+/// Why nothing could be read.
+pub(crate) fn read(failure: &ReadError) -> ErrorBody {
+    match failure {
+        ReadError::OutOfRange { .. } => ErrorBody::new(ErrorCode::OffsetOutOfRange, chain(failure)),
+        ReadError::Damaged { .. } => ErrorBody::new(ErrorCode::Damaged, chain(failure)),
+        ReadError::Io { .. } => ErrorBody::retriable(ErrorCode::Internal, chain(failure)),
+        ReadError::Closed => shutting_down(),
+    }
+}

@@ -10,7 +10,9 @@ use tidegate_env::{Clock, Disk, DiskFile, RealDisk, SystemClock};
 use tidegate_log::{LogConfig, LogStore, StoreConfig};
 use tidegate_metadata::{MetadataStore, NodeRecord};
 use tidegate_plugin::{HostConfig, PluginHost};
-use tidegate_transport::{Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir};
+use tidegate_transport::{
+    Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir,
+};
 use tidegate_types::{Timestamp, limits};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -143,8 +145,8 @@ impl Node {
         if tokio::time::timeout(STOP_TIMEOUT, self.accepting).await.is_err() {
             tracing::warn!("some sessions did not end in time");
         }
-        let broker = self.broker;
-        let closing = tokio::task::spawn_blocking(move || broker.logs.close());
+        // The last one to let go closes the logs, which waits for the disk.
+        let closing = tokio::task::spawn_blocking(move || drop(self.broker));
         if let Err(stopped) = closing.await {
             tracing::error!(%stopped, "closing the logs failed");
         }
@@ -188,23 +190,23 @@ fn open_topic(
 /// Opens everything, in the order in which things need each other. Blocks.
 fn open(config: NodeConfig) -> Result<Broker, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let lock = lock(&*disk, &config.data)?;
     let (authority, server_tls) = open_tls(&config)?;
 
     let started = clock.wall();
-    let record =
-        NodeRecord { site: config.site.clone(), node: config.node, created: started };
+    let record = NodeRecord { site: config.site.clone(), node: config.node, created: started };
     let metadata = MetadataStore::open(&config.data.join("metadata.redb"), &record)?;
     let plugins = PluginHost::new(HostConfig::new(config.data.join("plugins")))?;
 
     let topics = Arc::new(Topics::default());
     let advanced = topics.clone();
     let store = StoreConfig {
-        on_advance: Arc::new(move |at, _| advanced.advanced(at)),
+        on_advance: Some(Arc::new(move |at, _| advanced.advanced(at))),
         ..StoreConfig::default()
     };
-    let logs = LogStore::open(disk, clock.clone(), &config.data, store).map_err(StartError::Logs)?;
+    let logs =
+        LogStore::open(disk, clock.clone(), &config.data, store).map_err(StartError::Logs)?;
     let image = metadata.image();
     for topic in image.topics() {
         let opened = open_topic(&logs, topic)
@@ -217,7 +219,6 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
     let local = LocalNode {
         node: config.node,
         site: config.site.clone(),
-        features: 0,
         software: crate::SOFTWARE.to_owned(),
     };
     let broker = Broker {
@@ -261,9 +262,8 @@ fn open_tls(config: &NodeConfig) -> Result<(Authority, ServerTls), StartError> {
         path: path.clone(),
         source,
     };
-    init_tls_dir(&path, &config.site, config.node, &config.names)
+    let authority = init_tls_dir(&path, &config.site, config.node, &config.names)
         .map_err(|e| failed(Box::new(e)))?;
-    let authority = Authority::load(&path, &config.site).map_err(|e| failed(Box::new(e)))?;
     let identity = Identity::node_from_dir(&path).map_err(|e| failed(Box::new(e)))?;
     let tls = ServerTls::new(&identity).map_err(|e| failed(Box::new(e)))?;
     Ok((authority, tls))

@@ -7,6 +7,7 @@
 //!
 //! Bytes on their way are bounded by the backlog: staging waits until there is room.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -123,8 +124,14 @@ impl Broker {
             Acks::All => When::Durable,
             Acks::Leader | Acks::None => When::Written,
         };
-        self.submit(partition, batch, AppendMode::Assign { leader_epoch: LEADER_EPOCH }, when, records)
-            .await
+        self.submit(
+            partition,
+            batch,
+            AppendMode::Assign { leader_epoch: LEADER_EPOCH },
+            when,
+            records,
+        )
+        .await
     }
 
     /// The one door to the log's writer: bounds what is on its way.
@@ -159,6 +166,11 @@ impl Broker {
     }
 }
 
+thread_local! {
+    /// Where compressed batches are unpacked to be checked; one a thread, kept between batches.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// What is checked of every produced batch; its number of records.
 fn check(batch: &Bytes) -> Result<u32, ErrorBody> {
     let invalid = |e: &dyn std::fmt::Display| {
@@ -170,5 +182,7 @@ fn check(batch: &Bytes) -> Result<u32, ErrorBody> {
         return Err(ErrorBody::new(ErrorCode::InvalidRecord, message));
     }
     tidegate_record::validate_produced(&parsed).map_err(|e| invalid(&e))?;
+    // A right checksum over records that nobody can read would fail every consumer.
+    SCRATCH.with_borrow_mut(|scratch| parsed.check_records(scratch)).map_err(|e| invalid(&e))?;
     Ok(parsed.header().record_count)
 }

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use tidegate_transport::{FrameSender, Incoming, OpenedStream, Role, StreamRequest};
-use tidegate_wire::{ErrorBody, ErrorCode, HelloReply, MirrorReply, Open, ProduceReply, Response};
 use tidegate_wire::SubscribeReply;
+use tidegate_wire::{ErrorBody, ErrorCode, HelloReply, MirrorReply, Open, ProduceReply, Response};
 use tokio::task::JoinSet;
 
 use crate::Broker;

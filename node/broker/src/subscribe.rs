@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use tidegate_log::ReadError;
 use tidegate_transport::{FrameReceiver, FrameSender, SendError};
 use tidegate_types::{ByteSize, Offset, PartitionId, StartPosition, limits};
 use tidegate_wire::{ErrorBody, ErrorCode, OpenSubscribe, PartitionStart, SubscribeReply};
@@ -123,6 +122,8 @@ async fn step(cursor: &mut Cursor, sender: &mut FrameSender) -> Result<bool, Sen
         return Ok(false);
     }
     match read(cursor.partition.clone(), cursor.next, limit, limits::SUBSCRIBE_CHUNK).await {
+        // Nothing there yet: what is visible grows a moment before it can be read.
+        Ok((bytes, _)) if bytes.is_empty() => Ok(false),
         Ok((bytes, next)) => {
             cursor.next = next;
             let high_watermark = cursor.partition.high_watermark();
@@ -132,7 +133,7 @@ async fn step(cursor: &mut Cursor, sender: &mut FrameSender) -> Result<bool, Sen
         }
         Err(failure) => {
             cursor.failed = true;
-            let error = error::read(&failure);
+            let error = failure;
             sender.send(&SubscribeReply::PartitionFailed { partition, error }, &[]).await?;
             Ok(true)
         }
@@ -145,13 +146,12 @@ pub(crate) async fn read(
     from: Offset,
     end: Offset,
     max: ByteSize,
-) -> Result<(bytes::Bytes, Offset), ReadError> {
-    let reading = tokio::task::spawn_blocking(move || {
-        partition.log.read(from, end, max.as_usize()).map(|chunk| (chunk.bytes, chunk.next_offset))
-    });
+) -> Result<(bytes::Bytes, Offset), ErrorBody> {
+    let reading = tokio::task::spawn_blocking(move || partition.log.read(from, end, max));
     match reading.await {
-        Ok(read) => read,
-        Err(stopped) => Err(ReadError::interrupted(stopped.to_string())),
+        Ok(Ok(chunk)) => Ok((chunk.batches, chunk.next_offset)),
+        Ok(Err(failure)) => Err(error::read(&failure)),
+        Err(_) => Err(error::shutting_down()),
     }
 }
 
@@ -173,7 +173,13 @@ async fn place(topic: &Arc<Topic>, open: &OpenSubscribe) -> Result<Vec<Cursor>, 
         }
         let next = find(partition.clone(), position).await?;
         let stop = open.until_end.then(|| partition.high_watermark());
-        cursors.push(Cursor { partition: partition.clone(), next, stop, told: None, failed: false });
+        cursors.push(Cursor {
+            partition: partition.clone(),
+            next,
+            stop,
+            told: None,
+            failed: false,
+        });
     }
     Ok(cursors)
 }

@@ -28,6 +28,10 @@ pub(crate) struct Topic {
     /// Moves whenever one of the partitions has something new.
     advanced: Arc<watch::Sender<u64>>,
     gone: AtomicBool,
+    /// Held by the mirror stream that writes here.
+    pub(crate) mirror_writer: Arc<tokio::sync::Mutex<()>>,
+    /// Moves whenever another stream wants to.
+    mirror_wanted: watch::Sender<u64>,
 }
 
 impl Topic {
@@ -59,6 +63,8 @@ impl Topic {
             chain: ArcSwapOption::empty(),
             advanced,
             gone: AtomicBool::new(false),
+            mirror_writer: Arc::default(),
+            mirror_wanted: watch::Sender::new(0),
         }
     }
 
@@ -71,12 +77,29 @@ impl Topic {
         self.advanced.subscribe()
     }
 
+    /// Asks the mirror stream that writes here to leave.
+    pub(crate) fn take_over(&self) {
+        self.mirror_wanted.send_modify(|n| *n += 1);
+    }
+
+    /// Ends when another stream has asked for this topic, or it is gone.
+    pub(crate) async fn taken_over(&self, since: u64) {
+        // The sender lives as long as the topic.
+        _ = self.mirror_wanted.subscribe().wait_for(|n| *n != since).await;
+    }
+
+    /// Counts the streams that asked for this topic.
+    pub(crate) fn wanted(&self) -> u64 {
+        *self.mirror_wanted.borrow()
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
     fn retire(&self) {
         self.gone.store(true, Ordering::Release);
+        self.take_over();
         self.advanced.send_modify(|n| *n += 1);
     }
 }
@@ -101,15 +124,13 @@ impl Partition {
 pub(crate) struct Topics {
     by_name: ArcSwap<HashMap<TopicName, Arc<Topic>>>,
     by_partition: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
+    /// Moves whenever any partition has something new.
+    any: watch::Sender<u64>,
 }
 
 impl Topics {
     pub(crate) fn get(&self, name: &TopicName) -> Option<Arc<Topic>> {
         self.by_name.load().get(name).cloned()
-    }
-
-    pub(crate) fn by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
-        self.by_name.load().values().find(|topic| topic.id == id).cloned()
     }
 
     /// All topics, by name.
@@ -151,5 +172,11 @@ impl Topics {
         if let Some(partition) = partitions.get(&at) {
             partition.advanced.send_modify(|n| *n += 1);
         }
+        self.any.send_modify(|n| *n += 1);
+    }
+
+    /// Wakes whenever any partition has something new.
+    pub(crate) fn watch_all(&self) -> watch::Receiver<u64> {
+        self.any.subscribe()
     }
 }

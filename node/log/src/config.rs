@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tidegate_types::{ByteSize, LeaderEpoch, Offset, TopicPartition, limits};
+use tidegate_types::{ByteSize, Flush, LeaderEpoch, Offset, TopicPartition, limits};
 
 /// Where a log begins and ends. Only ever moves forward while the log is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,24 +52,13 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
-/// When a log's writes are synced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Flush {
-    /// In every round, before a durable acknowledgement. The default.
-    #[default]
-    Always,
-    /// When the system likes, and when a segment is full. "Durable" then means handed over to the
-    /// system: a power cut may lose acknowledged records.
-    Os,
-}
-
 /// What one log is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogConfig {
     /// A segment that this batch would make longer is closed first. At most [`MAX_SEGMENT`]. A
     /// batch larger than this gets a segment of its own.
     pub segment_bytes: ByteSize,
-    /// When writes are synced.
+    /// When writes are synced. Under [`Flush::Os`] "durable" means handed over to the system.
     pub flush: Flush,
 }
 

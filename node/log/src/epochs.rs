@@ -60,7 +60,9 @@ mod tests {
             epochs.observe(LeaderEpoch(epoch), Offset(base));
         }
         assert_eq!(epochs.last(), LeaderEpoch(9));
-        for (asked, known, ends) in [(1, 1, 0), (2, 2, 30), (4, 2, 30), (5, 5, 60), (9, 9, 90), (12, 9, 90)] {
+        for (asked, known, ends) in
+            [(1, 1, 0), (2, 2, 30), (4, 2, 30), (5, 5, 60), (9, 9, 90), (12, 9, 90)]
+        {
             let expected = (LeaderEpoch(known), Offset(ends));
             assert_eq!(epochs.end_of(LeaderEpoch(asked), start, end), expected, "epoch {asked}");
         }

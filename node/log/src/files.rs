@@ -58,6 +58,39 @@ pub(crate) fn find_logs(disk: &dyn Disk, root: &Path) -> io::Result<Vec<TopicPar
     Ok(found)
 }
 
+/// Removes a log's folder, in two steps of which the first is atomic and durable.
+pub(crate) fn delete_partition(
+    disk: &dyn Disk,
+    root: &Path,
+    log: TopicPartition,
+) -> io::Result<()> {
+    let (folder, deleted) = (partition(root, log), deleted_partition(root, log));
+    if disk.exists(&deleted)? {
+        disk.remove_dir_all(&deleted)?;
+    }
+    disk.rename(&folder, &deleted)?;
+    let topic = topic(root, log.topic);
+    disk.sync_dir(&topic)?;
+    disk.remove_dir_all(&deleted)?;
+    if disk.list(&topic)?.is_empty() {
+        disk.remove_dir_all(&topic)?;
+    }
+    Ok(())
+}
+
+/// Removes what deletions left that a crash cut short.
+pub(crate) fn sweep_deleted(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+    for topic in disk.list(&topics(root))?.into_iter().filter(|entry| entry.is_dir) {
+        let folder = topics(root).join(&topic.name);
+        for entry in disk.list(&folder)? {
+            if entry.is_dir && entry.name.ends_with(DELETED) {
+                disk.remove_dir_all(&folder.join(&entry.name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads the `incarnation` file; `None` if it is missing or not one.
 pub(crate) fn read_incarnation(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Incarnation>> {
     let path = folder.join("incarnation");

@@ -1,1 +1,86 @@
-//! The partition log: segments, index, recovery, one writer thread per disk.
+//! The partition log: segments, index, recovery, and the one thread per disk that writes.
+//!
+//! A [`LogStore`] owns all logs of one disk. A [`LogHandle`] appends to one of them through the
+//! writer thread, and reads it straight from the files. Everything is synchronous, over the
+//! [`Disk`](tidegate_env::Disk) and [`Clock`](tidegate_env::Clock) it is given, and so can be run on
+//! a simulated disk that crashes.
+//!
+//! # Files
+//!
+//! ```text
+//! <root>/lock                                     held by the process that has the store open; empty
+//! <root>/index.redb                               see the table below
+//! <root>/index.redb.damaged                       an index that could not be opened, moved aside
+//! <root>/topics/<topic uuid>/<partition>/         one log; uuid hyphenated, partition decimal
+//!     incarnation                                 tells this life of the log from others
+//!     <base offset, 20 digits>.log                a segment
+//! <root>/topics/<topic uuid>/<partition>.deleted/ a log being removed; the next start finishes it
+//! ```
+//!
+//! **A segment** is record batches (Kafka's v2, see `tidegate-record`) end to end, from byte 0. Base
+//! offsets rise; where one is greater than the end of the batch before, the offsets between are a
+//! hole. Only the last segment may be followed by anything: zeros that were written ahead (a batch's
+//! length field is never zero there), or, after a crash, a torn tail.
+//!
+//! **`incarnation`** is text, 32 bytes: the line `tidegate log 1`, then 16 lower-case hexadecimal
+//! digits and a newline. It is written beside and renamed into place before the first segment is
+//! made.
+//!
+//! **`index.redb`** is a redb database with five tables of byte keys and values. Keys start with the
+//! topic's 16 uuid bytes and the partition (u32, big-endian); those of segments go on with the base
+//! offset (i64, big-endian).
+//!
+//! | table | value |
+//! | --- | --- |
+//! | `logs` | postcard: incarnation, log start offset, leader epochs with their starts, damage |
+//! | `segments` | postcard: file length, next offset, latest timestamp |
+//! | `sparse` | postcard: entries of offset delta, position, latest timestamp before |
+//! | `producers` | the offset it was taken at (i64, big-endian), then postcard: producers with their epoch, unbroken run and last batches |
+//! | `durable` | the offset up to which the log is known to be synced (i64, big-endian) |
+//!
+//! # What holds
+//!
+//! 1. The segments are the truth; the index can be rebuilt from them.
+//! 2. Once a segment exists, all before it are synced and cut to their length.
+//! 3. A row in `segments` is right if the file's length agrees with it; otherwise the file is
+//!    scanned. The last segment has a row only after a clean close.
+//! 4. `durable` never exceeds what was synced. A bad batch before it is damage, which is kept and
+//!    told; one after it is a torn tail, which is cut.
+//! 5. A producer snapshot holds every batch before its offset and none after it.
+//! 6. Offsets are given once: a log whose durable end is lost goes on after it.
+//! 7. An append is acknowledged as durable after the sync that followed its write; a failed write or
+//!    sync seals the log, and no sync is tried twice.
+//! 8. Within one append batches are judged together: all are staged, or none.
+//!
+//! # What it does not do
+//!
+//! No retention, compaction or trimming; no replication; no decoding of records except to find a
+//! timestamp. CRCs are verified by whoever appends, and again by recovery; reads leave that to the
+//! reader.
+
+mod active;
+mod backlog;
+mod config;
+mod epochs;
+mod error;
+mod files;
+mod index;
+mod log;
+mod producers;
+mod read;
+mod recovery;
+mod scan;
+mod segment;
+mod sparse;
+mod store;
+mod writer;
+
+pub use config::{LogConfig, LogOffsets, MAX_SEGMENT, OnAdvance, StoreConfig};
+pub use error::{AppendError, DamageRange, DeleteError, OpenError, ReadError};
+pub use index::{DiskBackend, IndexError};
+pub use log::{AppendMode, AppendRequest, Appended, Done, LogHandle, When};
+pub use read::LogChunk;
+pub use store::{LogStore, WriterStep};
+pub use tidegate_types::Flush;
+
+use sparse::SparseIndex;

@@ -106,9 +106,10 @@ impl Producers {
             };
         }
         let last = first.advance(last_offset_delta);
-        let remembered = known.recent.iter().find(|written| {
-            written.first == first && (written.last == last || id.is_derived())
-        });
+        let remembered = known
+            .recent
+            .iter()
+            .find(|written| written.first == first && (written.last == last || id.is_derived()));
         if let Some(written) = remembered {
             return Ok(Verdict::Duplicate(Some((written.base_offset, written.next_offset))));
         }

@@ -24,7 +24,13 @@ pub(crate) struct SparseIndex {
 
 impl SparseIndex {
     /// Notes a batch, in file order; `force` makes an entry however near the last one is.
-    pub(crate) fn observe(&mut self, delta: u32, position: u32, latest_before: Timestamp, force: bool) {
+    pub(crate) fn observe(
+        &mut self,
+        delta: u32,
+        position: u32,
+        latest_before: Timestamp,
+        force: bool,
+    ) {
         let far = match self.entries.last() {
             None => true,
             Some(last) => u64::from(position - last.position) >= INDEX_INTERVAL.get(),
@@ -46,10 +52,12 @@ impl SparseIndex {
         after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
     }
 
-    /// The first indexed offset after `position`, for skipping what cannot be read there.
-    pub(crate) fn next_after(&self, position: u64, base: Offset) -> Option<Offset> {
+    /// The first indexed batch after `position`, for skipping what cannot be read there: its offset
+    /// in a segment that starts at `base`, and its position.
+    pub(crate) fn next_after(&self, position: u64, base: Offset) -> Option<(Offset, u64)> {
         let at = self.entries.partition_point(|entry| u64::from(entry.position) <= position);
-        self.entries.get(at).map(|entry| base.advance(i64::from(entry.delta)))
+        let entry = self.entries.get(at)?;
+        Some((base.advance(i64::from(entry.delta)), u64::from(entry.position)))
     }
 }
 
@@ -71,7 +79,10 @@ mod tests {
         assert_eq!(index.position_of(u64::MAX), u64::from(8 * step));
         assert_eq!(index.position_of_time(Timestamp(400)), u64::from(2 * step));
         assert_eq!(index.position_of_time(Timestamp(401)), u64::from(4 * step));
-        assert_eq!(index.next_after(u64::from(step), Offset(7)), Some(Offset(27)));
+        assert_eq!(
+            index.next_after(u64::from(step), Offset(7)),
+            Some((Offset(27), u64::from(2 * step)))
+        );
         assert_eq!(index.next_after(u64::from(8 * step), Offset(7)), None);
     }
 

@@ -25,15 +25,14 @@ impl Image {
         }
         self.applied = index;
         match command {
-            Command::CreateTopic { name, id, config, mirror_of, incarnations } => {
-                self.create_topic(Topic {
+            Command::CreateTopic { name, id, config, mirror_of, incarnations } => self
+                .create_topic(Topic {
                     name: name.clone(),
                     id: *id,
                     config: config.clone(),
                     mirror_of: mirror_of.clone(),
                     incarnations: incarnations.clone(),
-                })
-            }
+                }),
             Command::DeleteTopic { name } => self.delete_topic(name),
             Command::InstallPlugin(version) => self.install_plugin(version),
             Command::RemovePlugin { name, hash } => self.remove_plugin(name, *hash),
@@ -320,5 +319,4 @@ fn is_address(address: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "apply_tests.rs"]
 mod tests;

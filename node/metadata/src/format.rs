@@ -42,7 +42,9 @@ pub enum FormatError {
         what: &'static str,
     },
     /// Written by a program that is newer.
-    #[error("the {what} has format version {found}, this program reads version {VERSION}: use a newer program")]
+    #[error(
+        "the {what} has format version {found}, this program reads version {VERSION}: use a newer program"
+    )]
     Version {
         /// What was read.
         what: &'static str,
@@ -162,10 +164,7 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Image, FormatError> {
     Ok(image)
 }
 
-fn group<K: Ord, V: Clone>(
-    values: Vec<V>,
-    key: impl Fn(&V) -> K,
-) -> BTreeMap<K, Arc<Vec<V>>> {
+fn group<K: Ord, V: Clone>(values: Vec<V>, key: impl Fn(&V) -> K) -> BTreeMap<K, Arc<Vec<V>>> {
     let mut groups: BTreeMap<K, Vec<V>> = BTreeMap::new();
     for value in values {
         groups.entry(key(&value)).or_default().push(value);
@@ -197,5 +196,4 @@ pub(crate) fn decode<T: DeserializeOwned>(
 }
 
 #[cfg(test)]
-#[path = "format_tests.rs"]
 mod tests;

@@ -24,7 +24,9 @@ mod rejection;
 mod store;
 
 pub use command::{Command, Outcome};
-pub use format::{Entry, FormatError, decode_entry, decode_snapshot, encode_entry, encode_snapshot};
+pub use format::{
+    Entry, FormatError, decode_entry, decode_snapshot, encode_entry, encode_snapshot,
+};
 pub use image::{Image, InconsistentImage, Topic};
 pub use limits::{
     MAX_ATTACHMENTS_PER_TOPIC, MAX_LINK_ADDRESS, MAX_LINK_TOPICS, MAX_LINKS, MAX_PEM,

@@ -93,7 +93,9 @@ pub enum Rejection {
         link: LinkName,
     },
     /// Only its link may write to a mirror.
-    #[error("topic {name} is a mirror, which only its link writes to: attach {plugin} at its source")]
+    #[error(
+        "topic {name} is a mirror, which only its link writes to: attach {plugin} at its source"
+    )]
     ReadOnly {
         /// The topic.
         name: TopicName,

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 use tidegate_types::{NodeId, SiteName, Timestamp};
 
@@ -168,15 +168,12 @@ impl MetadataStore {
         let what = path.display().to_string();
         let is_new = !path.try_exists().map_err(file)?;
         let opened = options().open(path).map_err(file)?;
-        let database = Builder::new().set_cache_size(CACHE).create_file(opened).map_err(|error| {
-            match error {
+        let database = Builder::new().set_cache_size(CACHE).create_file(opened).map_err(
+            |error| match error {
                 redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { what: what.clone() },
-                other => OpenError::Database {
-                    what: what.clone(),
-                    source: Box::new(other.into()),
-                },
-            }
-        })?;
+                other => OpenError::Database { what: what.clone(), source: Box::new(other.into()) },
+            },
+        )?;
         let store = Self::open_database(database, &what, node, StoreOptions::default())?;
         if is_new {
             // A new file lasts only once its folder's entry does.

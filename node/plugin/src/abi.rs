@@ -124,6 +124,7 @@ pub(crate) struct Emitted {
 
 #[derive(ComponentType, Lift, Clone, Debug)]
 #[component(variant)]
+#[expect(clippy::large_enum_variant, reason = "one a batch, and gone at once")]
 pub(crate) enum TransformVerdict {
     #[component(name = "tagged")]
     Tagged(Tagged),
@@ -153,6 +154,18 @@ pub enum LogLevel {
     /// Something failed.
     #[component(name = "error")]
     Error,
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            LogLevel::Trace => "trace",
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        })
+    }
 }
 
 /// What `filter`, `partition` and `transform` take.

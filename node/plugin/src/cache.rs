@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{Context, SHA256};
+use tidegate_types::PluginHash;
 use tidegate_types::limits::MAX_PLUGIN;
 
-use crate::hash::{PluginHash, sha256};
+use crate::hash::{hash_of, sha256};
 
 const TEMPORARY: &str = "tmp";
 
@@ -77,7 +78,7 @@ impl Cache {
         };
         let mut bytes = Vec::new();
         file.take(MAX_PLUGIN.get() + 1).read_to_end(&mut bytes)?;
-        Ok((PluginHash::of(&bytes) == *hash).then_some(bytes))
+        Ok((hash_of(&bytes) == *hash).then_some(bytes))
     }
 
     pub(crate) fn write_code(&self, hash: &PluginHash, code: &[u8]) -> io::Result<()> {
@@ -175,7 +176,7 @@ mod tests {
     fn a_component_comes_back_only_whole() {
         let dir = tempfile::tempdir().unwrap();
         let cache = cache(dir.path(), "e1");
-        let hash = PluginHash::of(b"component");
+        let hash = hash_of(b"component");
         assert_eq!(cache.read_component(&hash).unwrap(), None);
         cache.write_component(&hash, b"component").unwrap();
         assert_eq!(cache.read_component(&hash).unwrap().as_deref(), Some(&b"component"[..]));
@@ -191,7 +192,7 @@ mod tests {
     fn code_is_found_only_for_its_engine_and_only_undamaged() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (cache(dir.path(), "e1"), cache(dir.path(), "e2"));
-        let hash = PluginHash::of(b"component");
+        let hash = hash_of(b"component");
         one.write_code(&hash, b"code one").unwrap();
         let path = one.find_code(&hash).unwrap().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"code one");

@@ -310,7 +310,10 @@ mod tests {
         columns.push(Timestamp(8), Some(b"k"), None, [header]).unwrap();
         let batch = columns.take();
         assert_eq!(batch.count, 2);
-        assert_eq!((batch.values.as_slice(), batch.value_ends.as_slice()), (&b"abc"[..], &[3, 3][..]));
+        assert_eq!(
+            (batch.values.as_slice(), batch.value_ends.as_slice()),
+            (&b"abc"[..], &[3, 3][..])
+        );
         assert_eq!(batch.nulls, [0, NULL_VALUE]);
         assert!(batch.timestamps.is_empty() && batch.keys.is_empty() && batch.key_ends.is_empty());
         assert!(batch.headers.is_empty() && batch.header_ends.is_empty());
@@ -322,10 +325,7 @@ mod tests {
         for _ in 0..MAX_BATCH_RECORDS {
             columns.push(Timestamp(0), None, None, []).unwrap();
         }
-        assert_eq!(
-            columns.push(Timestamp(0), None, None, []),
-            Err(PushError::TooManyRecords)
-        );
+        assert_eq!(columns.push(Timestamp(0), None, None, []), Err(PushError::TooManyRecords));
     }
 
     type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);

@@ -70,13 +70,20 @@ impl Journal {
 }
 
 /// Cuts `text` to at most `max` bytes, at a character, and puts it on one line.
-pub(crate) fn one_line(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        text.truncate(text.floor_char_boundary(max.saturating_sub(3)));
-        text.push_str("...");
+pub(crate) fn one_line(text: String, max: usize) -> String {
+    let text = cut(text, max);
+    if !text.contains(['\n', '\r']) {
+        return text;
     }
-    if text.contains(['\n', '\r']) {
-        text = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" | ");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    cut(lines.collect::<Vec<_>>().join(" | "), max)
+}
+
+fn cut(mut text: String, max: usize) -> String {
+    const MARK: &str = "...";
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max.saturating_sub(MARK.len())));
+        text.push_str(MARK);
     }
     text
 }
@@ -195,13 +202,10 @@ pub(crate) fn link(
             Ok(())
         },
     )?;
-    host.func_wrap(
-        "count",
-        |mut store: StoreContextMut<'_, Guest>, (name, by): (String, u64)| {
-            store.data_mut().journal.count(name, by);
-            Ok(())
-        },
-    )?;
+    host.func_wrap("count", |mut store: StoreContextMut<'_, Guest>, (name, by): (String, u64)| {
+        store.data_mut().journal.count(name, by);
+        Ok(())
+    })?;
     for (name, item) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(_) = item.ty else { continue };
         match name.split_once('@').map_or(name, |(interface, _)| interface) {
@@ -226,9 +230,10 @@ pub(crate) fn link(
             }
             "wasi:cli/environment" => {
                 let mut instance = linker.instance(name)?;
-                instance.func_wrap("get-environment", |_: StoreContextMut<'_, Guest>, (): ()| {
-                    Ok((Vec::<(String, String)>::new(),))
-                })?;
+                instance
+                    .func_wrap("get-environment", |_: StoreContextMut<'_, Guest>, (): ()| {
+                        Ok((Vec::<(String, String)>::new(),))
+                    })?;
                 instance.func_wrap("get-arguments", |_: StoreContextMut<'_, Guest>, (): ()| {
                     Ok((Vec::<String>::new(),))
                 })?;
@@ -256,7 +261,8 @@ fn random_bytes(linker: &mut LinkerInstance<'_, Guest>, name: &str) -> wasmtime:
         }
         let guest = store.data_mut();
         let words = len.div_ceil(8);
-        let mut bytes: Vec<u8> = (0..words).flat_map(|_| guest.next_random().to_le_bytes()).collect();
+        let mut bytes: Vec<u8> =
+            (0..words).flat_map(|_| guest.next_random().to_le_bytes()).collect();
         bytes.truncate(len as usize);
         Ok((bytes,))
     })

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tidegate_types::ByteSize;
+use tidegate_types::{ByteSize, PluginHash, PluginKind};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentType, Lift, Linker, Lower};
 use wasmtime::component::{ComponentNamedList, InstancePre};
@@ -19,7 +19,7 @@ use wasmtime::{Config, Engine, Inlining, Strategy};
 use crate::abi;
 use crate::cache::Cache;
 use crate::guest::{self, Guest, one_line};
-use crate::hash::{PluginHash, PluginKind};
+use crate::hash::hash_of;
 use crate::inspect::{InspectError, inspect};
 use crate::plugin::Plugin;
 use crate::ticker::Ticker;
@@ -113,7 +113,9 @@ pub enum InstallError {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No such plugin is installed, or its file was damaged.
-    #[error("plugin {hash} is not installed on this node, or its file is damaged: install it again")]
+    #[error(
+        "plugin {hash} is not installed on this node, or its file is damaged: install it again"
+    )]
     NotInstalled {
         /// The plugin.
         hash: PluginHash,
@@ -167,8 +169,8 @@ impl PluginHost {
     /// # Errors
     /// If the engine's settings do not fit the machine, or the folder cannot be used.
     pub fn new(config: HostConfig) -> Result<PluginHost, HostError> {
-        let engine = engine(&config)
-            .map_err(|error| HostError::Engine { reason: reason(&error) })?;
+        let engine =
+            engine(&config).map_err(|error| HostError::Engine { reason: reason(&error) })?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         let dir = config.cache_dir;
         let cache = Cache::open(dir.clone(), fingerprint(&engine))
@@ -183,7 +185,7 @@ impl PluginHost {
     /// If it is not a plugin that this node can run, or cannot be stored.
     pub fn install(&self, component: &[u8]) -> Result<Installed, InstallError> {
         let inspected = inspect(component)?;
-        let hash = PluginHash::of(component);
+        let hash = hash_of(component);
         let started = Instant::now();
         let compiled = self.compile(component)?;
         let compile = started.elapsed();
@@ -312,13 +314,19 @@ impl PluginHost {
         self.check_export::<abi::ConfigureArguments, abi::ConfigureAnswer>(component, "configure")?;
         match kind {
             PluginKind::Filter => {
-                self.check_export::<abi::Arguments, abi::FilterAnswer>(component, kind.export())?;
+                self.check_export::<abi::Arguments, abi::FilterAnswer>(component, kind.as_str())?;
             }
             PluginKind::Partition => {
-                self.check_export::<abi::Arguments, abi::PartitionAnswer>(component, kind.export())?;
+                self.check_export::<abi::Arguments, abi::PartitionAnswer>(
+                    component,
+                    kind.as_str(),
+                )?;
             }
             PluginKind::Transform => {
-                self.check_export::<abi::Arguments, abi::TransformAnswer>(component, kind.export())?;
+                self.check_export::<abi::Arguments, abi::TransformAnswer>(
+                    component,
+                    kind.as_str(),
+                )?;
             }
         }
         Ok(pre)

@@ -5,10 +5,14 @@
 
 use tidegate_types::ByteSize;
 use tidegate_types::limits::MAX_PLUGIN;
-use wasmparser::{Parser, Payload};
+use wasmparser::{ComponentTypeRef, Parser, Payload};
 
 use crate::abi::WORLD_VERSION;
-use crate::hash::PluginKind;
+use crate::guest::one_line;
+use tidegate_types::PluginKind;
+
+/// Longest reason that is passed on from the parser.
+const MAX_REASON: usize = 512;
 
 /// Why bytes are not a plugin that this node can run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +84,7 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
     }
     let names = Names::read(bytes).map_err(|error| InspectError::Corrupt {
         offset: error.offset() as u64,
-        reason: error.message().to_owned(),
+        reason: one_line(error.message().to_owned(), MAX_REASON),
     })?;
     let version = names.version()?;
     Ok(Inspected { kind: names.kind()?, version })
@@ -102,7 +106,11 @@ impl Names {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        names.imports.push(import?.name.name.to_owned());
+                        let import = import?;
+                        // Types that the world uses are named beside what is called.
+                        if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                            names.imports.push(import.name.name.to_owned());
+                        }
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
@@ -139,8 +147,10 @@ impl Names {
         if !self.exports.iter().any(|name| name == "configure") {
             return Err(not("it does not export `configure`"));
         }
-        let mut kinds =
-            PluginKind::EACH.into_iter().filter(|kind| self.exports.iter().any(|n| n == kind.export()));
+        let mut kinds = PluginKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| self.exports.iter().any(|n| n == kind.as_str()));
         match (kinds.next(), kinds.next()) {
             (Some(kind), None) => Ok(kind),
             (None, _) => Err(not("it exports none of `filter`, `partition`, `transform`")),
@@ -161,10 +171,7 @@ mod tests {
         assert_eq!(inspect(b"#!/bin/sh\n"), Err(InspectError::NotWasm));
         assert_eq!(inspect(b"\0asm\x01\0\0\0"), Err(InspectError::CoreModule));
         assert!(matches!(inspect(b"\0asm"), Err(InspectError::Corrupt { .. })));
-        assert!(matches!(
-            inspect(b"\0asm\x0d\0\x01\0"),
-            Err(InspectError::NotAPlugin { .. })
-        ));
+        assert!(matches!(inspect(b"\0asm\x0d\0\x01\0"), Err(InspectError::NotAPlugin { .. })));
         let huge = vec![0; MAX_PLUGIN.as_usize() + 1];
         assert!(matches!(inspect(&huge), Err(InspectError::TooLarge { .. })));
     }

@@ -13,11 +13,11 @@ use wasmtime::{Store, Trap};
 use crate::abi;
 use crate::columns::{Columns, Needs};
 use crate::guest::{Guest, Journal, one_line};
-use crate::hash::PluginKind;
 use crate::host::reason;
 use crate::outcome::{MAX_REASON, Outcome};
 use crate::plugin::{InstantiateError, Limits, Plugin};
 use crate::ticker::Ticker;
+use tidegate_types::PluginKind;
 
 /// Where a batch comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -232,20 +232,12 @@ impl Instance {
             Export::Filter(call) => call
                 .call(&mut live.store, arguments)
                 .map(|(answer,)| answer.map(|verdict| Outcome::of_filter(verdict, count))),
-            Export::Partition(call) => {
-                call.call(&mut live.store, arguments).map(|(answer,)| {
-                    answer.map(|verdict| {
-                        Outcome::of_partition(verdict, count, context.partitions)
-                    })
-                })
-            }
-            Export::Transform(call) => {
-                call.call(&mut live.store, arguments).map(|(answer,)| {
-                    answer.map(|verdict| {
-                        Outcome::of_transform(verdict, count, context.partitions)
-                    })
-                })
-            }
+            Export::Partition(call) => call.call(&mut live.store, arguments).map(|(answer,)| {
+                answer.map(|verdict| Outcome::of_partition(verdict, count, context.partitions))
+            }),
+            Export::Transform(call) => call.call(&mut live.store, arguments).map(|(answer,)| {
+                answer.map(|verdict| Outcome::of_transform(verdict, count, context.partitions))
+            }),
         };
         drop(running);
         match answer {
@@ -299,11 +291,10 @@ impl Instance {
 
     fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Result<(Needs, Export), String>> {
         let instance = self.plugin.pre().instantiate(&mut *store)?;
-        let configure = instance
-            .get_typed_func::<abi::ConfigureArguments, abi::ConfigureAnswer>(
-                &mut *store,
-                "configure",
-            )?;
+        let configure = instance.get_typed_func::<abi::ConfigureArguments, abi::ConfigureAnswer>(
+            &mut *store,
+            "configure",
+        )?;
         let (answer,) = configure.call(&mut *store, (Arc::clone(&self.config),))?;
         let needs = match answer {
             Ok(wanted) => Needs::from(wanted),
@@ -318,7 +309,7 @@ impl Instance {
             P: ComponentNamedList + Lower,
             R: ComponentNamedList + Lift,
         {
-            instance.get_typed_func(store, kind.export())
+            instance.get_typed_func(store, kind.as_str())
         }
         let kind = self.kind();
         let export = match kind {
@@ -346,7 +337,8 @@ fn cause(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> RunErro
         Some(Trap::Interrupt) => return RunError::TimedOut { limit: limits.batch_time },
         Some(Trap::StackOverflow) => return RunError::StackOverflow,
         Some(Trap::UnreachableCodeReached) => {
-            let message = guest.take_last_error().unwrap_or_else(|| "it did not say why".to_owned());
+            let message =
+                guest.take_last_error().unwrap_or_else(|| "it did not say why".to_owned());
             return RunError::Panicked { message };
         }
         // Compilers put the stack where growing too far leaves the memory.

@@ -24,7 +24,7 @@ mod ticker;
 pub use abi::LogLevel;
 pub use columns::{Columns, Needs, PackedHeaders, PushError};
 pub use guest::{Journal, LogLine};
-pub use hash::{ParseHashError, PluginHash, PluginKind};
+pub use hash::hash_of;
 pub use host::{Backend, HostConfig, HostError, InstallError, Installed, LoadError, PluginHost};
 pub use inspect::InspectError;
 pub use instance::{Instance, RunContext, RunError};

@@ -11,7 +11,7 @@ use tidegate_types::limits::{MAX_BATCH_RECORDS, MAX_RECORD_HEADERS};
 use crate::abi;
 use crate::columns::PackedHeaders;
 use crate::guest::one_line;
-use crate::hash::PluginKind;
+use tidegate_types::PluginKind;
 
 /// Longest reason that a plugin may give; longer ones are cut.
 pub(crate) const MAX_REASON: usize = 1_024;
@@ -330,10 +330,7 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn of_filter(
-        verdict: abi::FilterVerdict,
-        count: u32,
-    ) -> Result<Outcome, Malformed> {
+    pub(crate) fn of_filter(verdict: abi::FilterVerdict, count: u32) -> Result<Outcome, Malformed> {
         let kept = match verdict {
             abi::FilterVerdict::Kept(kept) => kept,
             abi::FilterVerdict::Reject(reason) => return Ok(Outcome::reject(reason)),
@@ -394,10 +391,8 @@ fn failures(failed: Vec<abi::Failure>, count: u32) -> Result<Vec<Failure>, Malfo
             return Err(Malformed::Order { column, item });
         }
     }
-    let owned = |f: abi::Failure| Failure {
-        record: f.record,
-        reason: one_line(f.reason, MAX_REASON),
-    };
+    let owned =
+        |f: abi::Failure| Failure { record: f.record, reason: one_line(f.reason, MAX_REASON) };
     Ok(failed.into_iter().map(owned).collect())
 }
 
@@ -427,11 +422,7 @@ fn tags(tagged: abi::Tagged, count: u32) -> Result<Outcome, Malformed> {
     Ok(Outcome { verdict: Verdict::Tags(Tags { tags, values }), failed })
 }
 
-fn check_emitted(
-    emitted: abi::Emitted,
-    count: u32,
-    partitions: u32,
-) -> Result<Outcome, Malformed> {
+fn check_emitted(emitted: abi::Emitted, count: u32, partitions: u32) -> Result<Outcome, Malformed> {
     let outputs = emitted.inputs.len();
     if outputs > MAX_BATCH_RECORDS as usize {
         return Err(Malformed::TooMany { count: outputs });

@@ -26,7 +26,10 @@ fn a_bitmap_has_a_bit_for_each_record() {
             other => panic!("a filter gave {other:?}"),
         }
     };
-    assert_eq!(filter(vec![0xff], 9), Err(Malformed::Length { column: "bitmap", len: 1, expected: 2 }));
+    assert_eq!(
+        filter(vec![0xff], 9),
+        Err(Malformed::Length { column: "bitmap", len: 1, expected: 2 })
+    );
     let kept = filter(vec![0xff, 0b10], 10).unwrap();
     assert!(kept.contains(7) && !kept.contains(8) && kept.contains(9));
     assert!(!kept.contains(10) && !kept.contains(u32::MAX));
@@ -39,8 +42,10 @@ fn a_bitmap_has_a_bit_for_each_record() {
 #[test]
 fn a_failed_record_needs_no_partition() {
     let chosen = |partitions: Vec<u32>, failed: Vec<u32>| {
-        let failed =
-            failed.into_iter().map(|record| abi::Failure { record, reason: String::new() }).collect();
+        let failed = failed
+            .into_iter()
+            .map(|record| abi::Failure { record, reason: String::new() })
+            .collect();
         let verdict = abi::PartitionVerdict::Chosen(abi::Chosen { partitions, failed });
         Outcome::of_partition(verdict, 3, 4)
     };

@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_types::limits::{MAX_BATCH_UNCOMPRESSED, MAX_PLUGIN_CONFIG};
 use tidegate_types::ByteSize;
+use tidegate_types::limits::{MAX_BATCH_UNCOMPRESSED, MAX_PLUGIN_CONFIG};
 use wasmtime::component::InstancePre;
 
 use crate::guest::Guest;
-use crate::hash::{PluginHash, PluginKind};
 use crate::inspect::Inspected;
 use crate::instance::{Instance, RunError};
 use crate::ticker::Ticker;
+use tidegate_types::{PluginHash, PluginKind};
 
 /// What one instance of a plugin may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

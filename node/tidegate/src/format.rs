@@ -338,7 +338,7 @@ mod tests {
             String::from_utf8(out).unwrap(),
             concat!(
                 r#"{"topic":"orders","partition":3,"offset":42,"timestamp":1700000000000,"#,
-                r#""key":"k","value_base64":"df8=","#,
+                r#""key":"k","value_base64":"dv8=","#,
                 r#""headers":[{"name":"a","value":"1"},{"name":"a","value":null}]}"#,
                 "\n"
             )

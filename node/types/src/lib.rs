@@ -8,6 +8,7 @@ mod ids;
 pub mod limits;
 mod limits_relations;
 mod name;
+mod plugin_hash;
 mod position;
 mod size;
 mod spec;
@@ -18,10 +19,11 @@ pub use ids::{
     ProducerStamp, Sequence, TopicId, TopicPartition,
 };
 pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
+pub use plugin_hash::{ParseHashError, PluginHash};
 pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};
 pub use size::{ByteSize, ParseSizeError};
 pub use spec::{
-    Attachment, Flush, Hook, LinkSpec, ParseKeywordError, PluginHash, PluginKind, PluginLimits,
-    PluginVersion, PoisonPolicy, Secret, TopicConfig,
+    Attachment, Flush, Hook, LinkSpec, ParseKeywordError, PluginKind, PluginLimits, PluginVersion,
+    PoisonPolicy, Secret, TopicConfig,
 };
 pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};

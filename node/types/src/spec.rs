@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, LinkName, PluginName, SiteName, TopicName, limits};
+use crate::{ByteSize, LinkName, PluginHash, PluginName, SiteName, TopicName, limits};
 
 macro_rules! keyword {
     ($(#[$doc:meta])* $name:ident($what:literal) { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -98,31 +98,6 @@ keyword! {
         DeadLetter = "dead-letter",
         /// The whole batch is refused; the producer is told the reason.
         Halt = "halt",
-    }
-}
-
-/// A plugin version's identity: SHA-256 of the component's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PluginHash(pub [u8; 32]);
-
-impl PluginHash {
-    /// The first twelve hexadecimal digits, enough to tell versions apart for people.
-    #[must_use]
-    pub fn short(&self) -> String {
-        self.to_string()[..12].to_owned()
-    }
-}
-
-impl fmt::Display for PluginHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for PluginHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -122,8 +122,8 @@ fn golden_subscription() {
     });
     #[rustfmt::skip]
     let golden = [
-        0, 0, 0, 15,
-        0, 0, 0, 11,
+        0, 0, 0, 16,
+        0, 0, 0, 12,
         2,                                  // Open::Subscribe
         3, b'a', b'/', b't',                // topic
         1,                                  // StartPosition::End

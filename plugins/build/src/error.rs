@@ -88,3 +88,16 @@ impl error::Error for BuildError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_target_is_one_line_that_says_how_to_add_it() {
+        let error = BuildError::TargetMissing { reason: "no network".into() };
+        let line = error.to_string();
+        assert!(line.contains("rustup target add wasm32-wasip2"), "{line}");
+        assert!(line.contains("no network") && !line.contains('\n'), "{line}");
+    }
+}

@@ -72,11 +72,7 @@ fn logins(message: &str) -> Option<Event<'_>> {
             // An empty name leaves nothing between the two.
             Some(("", rest.strip_prefix("from ")?))
         })?;
-        return Some(Event {
-            user,
-            invalid_user: true,
-            ..with_peer(named("invalid_user"), peer)
-        });
+        return Some(Event { user, invalid_user: true, ..with_peer(named("invalid_user"), peer) });
     }
     if let Some(user) = message.strip_prefix("input_userauth_request: invalid user ") {
         return Some(Event { user, invalid_user: true, ..named("invalid_user_request") });

@@ -32,8 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<Line<'_>, &'static str> {
         Some(rest) => {
             let (number, rest) = rest.split_once('>').ok_or("`<` without `>`")?;
             let valid = matches!(number.len(), 1..=3) && number.bytes().all(|b| b.is_ascii_digit());
-            let number: u32 =
-                number.parse().ok().filter(|_| valid).ok_or("no number in `<>`")?;
+            let number: u32 = number.parse().ok().filter(|_| valid).ok_or("no number in `<>`")?;
             if number > MAX_PRIORITY {
                 return Err("the number in `<>` is above 191");
             }
@@ -92,7 +91,7 @@ type Tag<'a> = (&'a str, &'a str, &'a str);
 
 /// `sshd[123]: `, `sshd(pam_unix)[123]: `, `kernel: `, and what follows.
 fn tag(text: &str) -> Option<(Tag<'_>, &str)> {
-    let end = text.find(|c: char| matches!(c, '[' | '(' | ':' | ' '))?;
+    let end = text.find(['[', '(', ':', ' '])?;
     let (program, mut rest) = text.split_at(end);
     if program.is_empty() {
         return None;
@@ -113,7 +112,7 @@ fn tag(text: &str) -> Option<(Tag<'_>, &str)> {
 
 fn parse_5424(priority: Option<u32>, text: &str) -> Result<Line<'_>, &'static str> {
     let mut rest = text;
-    let mut next = || {
+    let mut next = || -> Result<_, &'static str> {
         let (part, behind) = rest.split_once(' ').ok_or("an RFC 5424 header that ends early")?;
         rest = behind;
         Ok(if part == "-" { "" } else { part })

@@ -2,9 +2,9 @@
 
 use tidegate_plugin_sdk::ValueWriter;
 
+use crate::Config;
 use crate::event::{self, Event};
 use crate::syslog::{Line, elements};
-use crate::Config;
 
 /// Longest digits that every reader of JSON takes for a whole number.
 const MAX_DIGITS: usize = 15;

@@ -48,7 +48,8 @@ pub(crate) fn ipv6(text: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     // Colons and dots behind an address belong to the sentence.
-    while end > at && (text[end - 1] == b'.' || text[at..end].ends_with(b":"))
+    while end > at
+        && (text[end - 1] == b'.' || text[at..end].ends_with(b":"))
         && !text[at..end].ends_with(b"::")
     {
         end -= 1;

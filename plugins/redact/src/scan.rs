@@ -21,44 +21,95 @@ impl Mask {
     }
 }
 
-/// Finds what is to be masked, in order and apart.
-pub(crate) fn find(text: &[u8], rules: &Rules, masks: &mut Vec<Mask>) {
-    let mut at = 0;
-    while at < text.len() {
-        let begins = starts_something(text[at]) && (at == 0 || !is_word(text[at - 1]));
-        let found = if begins { first(text, at, rules) } else { None };
-        match found {
-            Some(mask) => {
-                masks.push(mask);
-                at = mask.end.max(at + 1);
-            }
-            None if begins && is_word(text[at]) => at += word_len(text, at),
-            None => at += 1,
+/// What of the rules a text can meet at all: most texts lack the bytes for most of them, and one
+/// look at every byte is cheaper than asking at every word.
+struct Chances {
+    email: bool,
+    ipv4: bool,
+    ipv6: bool,
+    named: bool,
+    url: bool,
+}
+
+impl Chances {
+    fn of(text: &[u8], rules: &Rules) -> Chances {
+        let mut seen = [false; 256];
+        for byte in text {
+            seen[usize::from(*byte)] = true;
+        }
+        let has = |byte: u8| seen[usize::from(byte)];
+        Chances {
+            email: rules.email && has(b'@'),
+            ipv4: rules.ipv4 && has(b'.'),
+            ipv6: rules.ipv6 && has(b':'),
+            named: rules.secrets && (has(b'=') || has(b':')),
+            url: rules.secrets && has(b'@') && has(b':'),
         }
     }
 }
 
-fn first(text: &[u8], at: usize, rules: &Rules) -> Option<Mask> {
-    // Parts of a dotted or dashed word are no beginning of an address or a mail address.
-    let joined = at > 0 && matches!(text[at - 1], b'.' | b'-' | b'+' | b'%');
-    if rules.secrets
-        && let Some(mask) = secret::find(text, at, &rules.names)
-    {
-        return Some(mask);
+/// Finds what is to be masked, in order and apart.
+pub(crate) fn find(text: &[u8], rules: &Rules, masks: &mut Vec<Mask>) {
+    let chances = Chances::of(text, rules);
+    let mut at = 0;
+    while at < text.len() {
+        let word = word_len(text, at);
+        let found = match text[at] {
+            b':' if chances.ipv6 => colon(text, at),
+            _ if word > 0 => first(text, at, at + word, rules, &chances),
+            _ => None,
+        };
+        match found {
+            Some(mask) => {
+                masks.push(mask);
+                at = mask.end.max(at + 1);
+                // What is left of a word behind a mask is no word of its own.
+                at += if mask.end > 0 && is_word(text[mask.end - 1]) {
+                    word_len(text, at)
+                } else {
+                    0
+                };
+            }
+            None => at += word.max(1),
+        }
     }
-    if rules.email
-        && !joined
+}
+
+/// An IPv6 address that begins with its colons.
+fn colon(text: &[u8], at: usize) -> Option<Mask> {
+    let apart = at == 0 || !is_word(text[at - 1]);
+    address::ipv6(text, at).filter(|_| apart).map(|end| Mask::bare(at, end))
+}
+
+/// What begins with the word from `at` to `end`.
+fn first(text: &[u8], at: usize, end: usize, rules: &Rules, chances: &Chances) -> Option<Mask> {
+    if rules.secrets {
+        let by_looks = secret::known_key(text, at).or_else(|| secret::behind_scheme(text, at, end));
+        let by_name = || secret::named(text, at, &rules.names).filter(|_| chances.named);
+        let in_url = || secret::in_url(text, end).filter(|_| chances.url);
+        if let Some(mask) = by_looks.or_else(by_name).or_else(in_url) {
+            return Some(mask);
+        }
+    }
+    // Parts of a dotted or dashed word are no beginning of an address or a mail address.
+    let before = if at > 0 { text[at - 1] } else { b' ' };
+    if chances.email
+        && !matches!(before, b'.' | b'-' | b'+' | b'%')
         && let Some(end) = address::email(text, at)
     {
         return Some(Mask::bare(at, end));
     }
-    if rules.ipv6
+    if chances.ipv6
+        && text[at].is_ascii_hexdigit()
+        && text.get(end) == Some(&b':')
         && let Some(end) = address::ipv6(text, at)
     {
         return Some(Mask::bare(at, end));
     }
-    if rules.ipv4
-        && !(at > 0 && text[at - 1] == b'.')
+    if chances.ipv4
+        && before != b'.'
+        && text[at].is_ascii_digit()
+        && text.get(end) == Some(&b'.')
         && let Some((end, last)) = address::ipv4(text, at)
     {
         return Some(Mask::bare(at, if rules.keep_last_octet { last } else { end }));
@@ -66,14 +117,20 @@ fn first(text: &[u8], at: usize, rules: &Rules) -> Option<Mask> {
     None
 }
 
-fn starts_something(byte: u8) -> bool {
-    is_word(byte) || byte == b':'
-}
-
 /// Letters, digits and what joins them; bytes of other alphabets are letters.
 pub(crate) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+    WORD[usize::from(byte)]
 }
+
+static WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte >= 0x80 || (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    table
+};
 
 fn word_len(text: &[u8], at: usize) -> usize {
     text[at..].iter().take_while(|byte| is_word(**byte)).count()

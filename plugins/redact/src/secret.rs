@@ -1,6 +1,6 @@
 //! Secrets: by the name in front of them, or by how they begin.
 
-use crate::scan::{Mask, is_word};
+use crate::scan::Mask;
 
 /// Endings of names whose values are secrets, in the form of [`plain`].
 const NAMES: [&[u8]; 14] = [
@@ -46,17 +46,6 @@ const MAX_NAME: usize = 64;
 /// Fewest bytes of what follows `Bearer` and its like outside a named field.
 const MIN_CREDENTIAL: usize = 8;
 
-/// The secret that begins, or whose name begins, here.
-pub(crate) fn find(text: &[u8], at: usize, names: &[Vec<u8>]) -> Option<Mask> {
-    if !text[at].is_ascii_alphanumeric() && text[at] != b'_' {
-        return None;
-    }
-    known_key(text, at)
-        .or_else(|| named(text, at, names))
-        .or_else(|| behind_scheme(text, at))
-        .or_else(|| in_url(text, at))
-}
-
 /// A name as it is compared: in lower case, without dashes and underscores.
 pub(crate) fn plain(name: &[u8]) -> Vec<u8> {
     let kept = name.iter().filter(|b| !matches!(b, b'-' | b'_'));
@@ -71,8 +60,12 @@ fn run(text: &[u8], at: usize, most: usize, accepted: impl Fn(u8) -> bool) -> us
     text[at..].iter().take(most).take_while(|byte| accepted(**byte)).count()
 }
 
-fn known_key(text: &[u8], at: usize) -> Option<Mask> {
+/// A key that is known by its beginning.
+pub(crate) fn known_key(text: &[u8], at: usize) -> Option<Mask> {
     let rest = &text[at..];
+    if !matches!(rest.first(), Some(b'A' | b'e' | b'g' | b'r' | b's' | b'x')) {
+        return None;
+    }
     let len = || run(text, at, usize::MAX, is_name_byte);
     for (beginning, least) in KEYS {
         if rest.starts_with(beginning) {
@@ -81,7 +74,8 @@ fn known_key(text: &[u8], at: usize) -> Option<Mask> {
         }
     }
     // A JSON web token: three parts, the first of which is JSON in base64.
-    if rest.starts_with(b"eyJ") {
+    // Behind a dash the run was looked at before; to look again at each would take square time.
+    if rest.starts_with(b"eyJ") && (at == 0 || text[at - 1] != b'-') {
         let len = run(text, at, usize::MAX, |b| is_name_byte(b) || b == b'.');
         let parts = rest[..len].split(|b| *b == b'.').filter(|part| !part.is_empty()).count();
         return (parts >= 2 && len >= 20).then(|| Mask::bare(at, at + len));
@@ -90,9 +84,9 @@ fn known_key(text: &[u8], at: usize) -> Option<Mask> {
 }
 
 /// `name=value`, `name: value`, `"name": "value"`.
-fn named(text: &[u8], at: usize, names: &[Vec<u8>]) -> Option<Mask> {
+pub(crate) fn named(text: &[u8], at: usize, names: &[Vec<u8>]) -> Option<Mask> {
     let len = run(text, at, MAX_NAME + 1, is_name_byte);
-    if len > MAX_NAME || !is_secret_name(&text[at..at + len], names) {
+    if len == 0 || len > MAX_NAME {
         return None;
     }
     let mut i = at + len;
@@ -103,7 +97,8 @@ fn named(text: &[u8], at: usize, names: &[Vec<u8>]) -> Option<Mask> {
         i += escapes + 1;
     }
     i += run(text, i, 8, |b| b == b' ');
-    if !matches!(text.get(i), Some(b'=' | b':')) {
+    // Most words end here: what follows is cheaper to look at than the names are to compare.
+    if !matches!(text.get(i), Some(b'=' | b':')) || !is_secret_name(&text[at..at + len], names) {
         return None;
     }
     i += 1;
@@ -115,8 +110,11 @@ fn named(text: &[u8], at: usize, names: &[Vec<u8>]) -> Option<Mask> {
 }
 
 fn is_secret_name(name: &[u8], names: &[Vec<u8>]) -> bool {
-    // Most words are no name of a secret, and most of those are told apart by their last letter.
-    if names.is_empty() && !matches!(name.last(), Some(b'a'..=b'z' | b'A'..=b'Z')) {
+    // The letters that the names above end in.
+    let last = name.last().map(u8::to_ascii_lowercase);
+    let may_end =
+        matches!(last, Some(b'd' | b'e' | b't' | b'n' | b'y' | b'l' | b's' | b'-' | b'_'));
+    if names.is_empty() && !may_end {
         return false;
     }
     let mut buffer = [0; MAX_NAME];
@@ -187,37 +185,49 @@ fn ends_bare(byte: u8) -> bool {
     byte.is_ascii_whitespace()
         || matches!(
             byte,
-            b',' | b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
-                | b'|' | b'\\'
+            b',' | b';'
+                | b'&'
+                | b'"'
+                | b'\''
+                | b'<'
+                | b'>'
+                | b'('
+                | b')'
+                | b'['
+                | b']'
+                | b'{'
+                | b'}'
+                | b'|'
+                | b'\\'
         )
 }
 
-/// `Bearer abc...` without a name in front.
-fn behind_scheme(text: &[u8], at: usize) -> Option<Mask> {
-    let word = run(text, at, 7, |b| b.is_ascii_alphabetic());
+/// `Bearer abc...` without a name in front; the word ends at `end`.
+pub(crate) fn behind_scheme(text: &[u8], at: usize, end: usize) -> Option<Mask> {
     // "token" alone is too common a word.
-    let known = |scheme: &&[u8]| text[at..at + word].eq_ignore_ascii_case(scheme);
-    if !SCHEMES[..3].iter().any(|scheme| known(scheme)) || text.get(at + word) != Some(&b' ') {
+    let known = |scheme: &&[u8]| text[at..end].eq_ignore_ascii_case(scheme);
+    if !matches!(end - at, 5..=6) || text.get(end) != Some(&b' ') || !SCHEMES[..3].iter().any(known)
+    {
         return None;
     }
-    let start = at + word + 1;
+    let start = end + 1;
     let credential = |b: u8| {
         b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'-')
     };
     let len = run(text, start, usize::MAX, credential);
     let found = &text[start..start + len];
     // A sentence may go on behind "basic": a credential has digits, signs or capitals within.
-    let telling = found.iter().skip(1).any(|b| !b.is_ascii_lowercase() && !matches!(b, b'.' | b'-'));
+    let telling =
+        found.iter().skip(1).any(|b| !b.is_ascii_lowercase() && !matches!(b, b'.' | b'-'));
     (len >= MIN_CREDENTIAL && telling).then(|| Mask::bare(start, start + len))
 }
 
-/// The password in `scheme://user:password@host`.
-fn in_url(text: &[u8], at: usize) -> Option<Mask> {
-    let scheme = run(text, at, 16, |b| is_word(b) || b == b'+');
-    if !text[at + scheme..].starts_with(b"://") {
+/// The password in `scheme://user:password@host`; the scheme ends at `end`.
+pub(crate) fn in_url(text: &[u8], end: usize) -> Option<Mask> {
+    if !text[end..].starts_with(b"://") {
         return None;
     }
-    let user = at + scheme + 3;
+    let user = end + 3;
     let stops = |b: u8| {
         b.is_ascii_whitespace() || matches!(b, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>')
     };

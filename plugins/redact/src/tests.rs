@@ -63,11 +63,17 @@ fn addresses_are_found_and_what_looks_like_them_is_not() {
         ("from 173.234.31.186 port 22", "from *** port 22"),
         ("10.0.0.1:8080, 10.0.0.0/8.", "***:8080, ***/8."),
         ("rhost=1.2.3.4", "rhost=***"),
-        ("1.2.3.4.5 1.2.3 256.1.1.1 v1.2.3.4 1.2.3.4a", "1.2.3.4.5 1.2.3 256.1.1.1 v1.2.3.4 1.2.3.4a"),
+        (
+            "1.2.3.4.5 1.2.3 256.1.1.1 v1.2.3.4 1.2.3.4a",
+            "1.2.3.4.5 1.2.3 256.1.1.1 v1.2.3.4 1.2.3.4a",
+        ),
         ("[::1]:80 fe80::1%eth0 2001:db8::ff00:42:8329.", "[***]:80 ***%eth0 ***."),
         ("from ::1: refused, ::ffff:1.2.3.4", "from ***: refused, ***"),
         ("1:2:3:4:5:6:7:8 at", "*** at"),
-        ("12:34:56 std::fs a::b() 00:11:22:33:44:55 ::", "12:34:56 std::fs ***() 00:11:22:33:44:55 ::"),
+        (
+            "12:34:56 std::fs a::b() 00:11:22:33:44:55 ::",
+            "12:34:56 std::fs ***() 00:11:22:33:44:55 ::",
+        ),
         ("mail eve.x+tag@example.co.uk.", "mail ***."),
         ("<bob@example.org>, a@b root@host user@10", "<***>, a@b root@host user@10"),
     ] {
@@ -134,10 +140,9 @@ proptest! {
         pieces in prop::collection::vec(piece(), 0..12)
     ) {
         let text = pieces.concat();
-        let addresses = r#"{"kinds":["ipv4","ipv6","email"],"mask":"#";
-        let config = format!("{addresses}\"}}");
-        let once = redact(&config, &text);
-        prop_assert_eq!(redact(&config, &once), once.clone());
+        let config = r##"{"kinds": ["ipv4", "ipv6", "email"], "mask": "#"}"##;
+        let once = redact(config, &text);
+        prop_assert_eq!(redact(config, &once), once.clone());
         masked(&text);
     }
 
@@ -151,7 +156,8 @@ proptest! {
         let text = format!(r#"{{"a": [1], "{name}": {value}, "ip":"{ip}", "z": true}}"#);
         let out = masked(&text);
         prop_assert!(valid(&out), "{} became {}", text, out);
-        prop_assert!(!out.contains(&format!("\"{ip}\"")));
+        let address = format!("\"{ip}\"");
+        prop_assert!(!out.contains(&address), "{} became {}", text, out);
     }
 
     #[test]

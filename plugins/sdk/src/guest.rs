@@ -5,11 +5,12 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::answer::Answer;
 use crate::bindings::types::{
     self, Batch, Chosen, Columns, Context, FilterVerdict, Kept, PartitionVerdict, TransformVerdict,
 };
 use crate::failure::Scope;
-use crate::output::{Answer, Output};
+use crate::output::Output;
 use crate::{Failure, Record, host};
 
 /// Keeps or drops records.
@@ -186,9 +187,7 @@ fn each<'a>(
 #[macro_export]
 macro_rules! export_filter {
     ($plugin:ty) => {
-        $crate::__export!(
-            $plugin, Filter, filter, FilterVerdict, configure_filter, run_filter
-        );
+        $crate::__export!($plugin, Filter, filter, FilterVerdict, configure_filter, run_filter);
     };
 }
 
@@ -197,7 +196,12 @@ macro_rules! export_filter {
 macro_rules! export_partition {
     ($plugin:ty) => {
         $crate::__export!(
-            $plugin, Partition, partition, PartitionVerdict, configure_partition, run_partition
+            $plugin,
+            Partition,
+            partition,
+            PartitionVerdict,
+            configure_partition,
+            run_partition
         );
     };
 }
@@ -207,7 +211,12 @@ macro_rules! export_partition {
 macro_rules! export_transform {
     ($plugin:ty) => {
         $crate::__export!(
-            $plugin, Transform, transform, TransformVerdict, configure_transform, run_transform
+            $plugin,
+            Transform,
+            transform,
+            TransformVerdict,
+            configure_transform,
+            run_transform
         );
     };
 }
@@ -268,3 +277,7 @@ macro_rules! __export {
         };
     };
 }
+
+#[cfg(test)]
+#[path = "guest_tests.rs"]
+mod tests;

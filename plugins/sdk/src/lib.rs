@@ -58,6 +58,7 @@
 //!
 //! A panic is reported with its text, fails the records at hand, and costs a new instance.
 
+mod answer;
 mod failure;
 mod guest;
 mod hash;
@@ -67,13 +68,6 @@ mod output;
 mod record;
 pub mod testing;
 
-#[expect(
-    unsafe_code,
-    missing_docs,
-    unused_qualifications,
-    clippy::allow_attributes_without_reason,
-    reason = "generated from wit/plugin.wit"
-)]
 #[doc(hidden)]
 pub mod bindings;
 
@@ -82,7 +76,7 @@ pub use failure::Failure;
 pub use guest::{Filter, NoConfig, Partition, Transform};
 pub use hash::{murmur2, partition_for_key};
 pub use host::{Level, count, log};
-pub use output::{Emit, Output, ValueWriter};
+pub use output::{Emit, HeaderRef, Output, ValueWriter};
 pub use record::{Headers, Record};
 pub use serde_json;
 
@@ -96,8 +90,9 @@ pub type HashMap<K, V> = std::collections::HashMap<
 /// Everything that a plugin commonly uses.
 pub mod prelude {
     pub use crate::{
-        Columns, Emit, Failure, Filter, HashMap, NoConfig, Output, Partition, Record, Transform,
-        count, export_filter, export_partition, export_transform, json, partition_for_key,
+        Columns, Emit, Failure, Filter, HashMap, HeaderRef, NoConfig, Output, Partition, Record,
+        Transform, count, export_filter, export_partition, export_transform, json,
+        partition_for_key,
     };
 }
 

@@ -24,12 +24,12 @@
 //! assert_eq!(tester.keep_one(&Input::null()), Err("value is null".into()));
 //! ```
 
-use crate::bindings::types::{
-    Batch, Columns, Context, Failure, FilterVerdict, PartitionVerdict, TransformVerdict,
-};
-use crate::output::{
+use crate::answer::{
     DROP, INPUT_HEADERS, INPUT_KEY, INPUT_VALUE, KEEP, MAKE_NULL, NONE, NULL_KEY, NULL_VALUE,
     REPLACE,
+};
+use crate::bindings::types::{
+    Batch, Columns, Context, Failure, FilterVerdict, PartitionVerdict, TransformVerdict,
 };
 use crate::record::{Headers, put_header};
 use crate::{Filter, Level, Partition, Transform, guest};

@@ -81,6 +81,12 @@ pub fn find(name: &str) -> Option<&'static StockPlugin> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_plugin_parse_log::ParseLog;
+    use tidegate_plugin_redact::Redact;
+    use tidegate_plugin_route_by_field::RouteByField;
+    use tidegate_plugin_sdk::testing::Tester;
+    use tidegate_plugin_threshold::Threshold;
+
     use super::*;
 
     /// The first bytes of every component: the magic number, and the component layer.
@@ -94,6 +100,25 @@ mod tests {
             assert!(plugin.component.starts_with(COMPONENT), "{}", plugin.name);
             assert!(size < MOST, "{} has {size} bytes", plugin.name);
         }
+    }
+
+    #[test]
+    fn examples_are_accepted() {
+        let names = [
+            example("parse-log", Tester::<ParseLog>::transform),
+            example("redact", Tester::<Redact>::transform),
+            example("route-by-field", Tester::<RouteByField>::transform),
+            example("threshold", Tester::<Threshold>::filter),
+        ];
+        assert_eq!(names.as_slice(), all().iter().map(|plugin| plugin.name).collect::<Vec<_>>());
+    }
+
+    fn example<P>(name: &'static str, configure: fn(&str) -> Result<P, String>) -> &'static str {
+        let example = find(name).unwrap().example;
+        if let Err(reason) = configure(example) {
+            panic!("{name}: {example}: {reason}");
+        }
+        name
     }
 
     #[test]

@@ -26,8 +26,8 @@ use crate::admin::NewTopic;
 use crate::error;
 use crate::topic::{Partition, Topic};
 
-pub(crate) use stage::Stage;
 use stage::Borrowed;
+pub(crate) use stage::Stage;
 
 /// Tells outputs of this hook from those of others, in the producer ids derived for them.
 const PURPOSE: &str = "ingest";
@@ -60,7 +60,7 @@ pub(crate) struct Placed {
 /// What the plugins made of a batch, and what could not be handled.
 struct Ran {
     applied: Applied,
-    letters: Vec<OutputBatch>,
+    letters: Vec<Bytes>,
 }
 
 impl Chain {
@@ -124,7 +124,8 @@ impl Chain {
             }
             ApplyError::Rejected { stage, reason } => {
                 let plugin = &self.stages[*stage].attachment.plugin;
-                let message = format!("plugin {plugin} on topic {} refused it: {reason}", topic.name);
+                let message =
+                    format!("plugin {plugin} on topic {} refused it: {reason}", topic.name);
                 ErrorBody::new(ErrorCode::RejectedByPlugin, message)
             }
             other => {
@@ -160,7 +161,7 @@ impl Chain {
         batch: &Batch<'_>,
         origin: &Origin<'_>,
         failed: &[Failed],
-    ) -> Result<Vec<OutputBatch>, ErrorBody> {
+    ) -> Result<Vec<Bytes>, ErrorBody> {
         let dead: Vec<Failed> = failed
             .iter()
             .filter(|failed| self.policy(failed) == PoisonPolicy::DeadLetter)
@@ -169,20 +170,11 @@ impl Chain {
         if dead.is_empty() {
             return Ok(Vec::new());
         }
-        let name = TopicName::new(format!("{}.dead", topic.name)).map_err(|e| {
-            let message = format!("there can be no dead-letter topic of {}: {e}", topic.name);
-            ErrorBody::new(ErrorCode::HaltedByPlugin, message)
-        })?;
-        let plugins: Vec<DeadPlugin<'_>> = self
-            .stages
-            .iter()
-            .map(|stage| {
-                let attachment = &stage.attachment;
-                DeadPlugin { name: attachment.plugin.as_str(), hash: attachment.hash }
-            })
-            .collect();
-        let letters = DeadLetters { topic: &name, partition: PartitionId(0), plugins: &plugins };
-        dead_letter_batches(batch, &dead, &letters, origin).map_err(|e| self.refusal(topic, &e))
+        let attached = self.stages.iter().map(|stage| &stage.attachment);
+        let plugins: Vec<DeadPlugin<'_>> =
+            attached.map(|a| DeadPlugin { name: &a.plugin, hash: a.hash }).collect();
+        let about = DeadLetters { origin, plugins: &plugins, stage: PURPOSE, base_offset: None };
+        dead_letter_batches(batch, &dead, &about).map_err(|e| self.refusal(topic, &e))
     }
 
     /// Counts for the stages. In a chain of several, what became of the batch is told of the last
@@ -190,7 +182,8 @@ impl Chain {
     fn count(&self, applied: &Applied) {
         let last = self.stages.len().saturating_sub(1);
         for (index, stage) in self.stages.iter().enumerate() {
-            let failed = applied.failed.iter().filter(|failed| failed.stage == index).count() as u64;
+            let failed =
+                applied.failed.iter().filter(|failed| failed.stage == index).count() as u64;
             let dead = stage.attachment.policy == PoisonPolicy::DeadLetter;
             let counts = if index == last { applied.counts } else { Default::default() };
             stage.count(&counts, failed, if dead { failed } else { 0 });
@@ -225,9 +218,15 @@ pub(crate) async fn run(
     };
     let mut placed = Placed::default();
     placed.in_place = in_place.map(|batch| part(target.clone(), batch)).transpose()?;
-    for output in outputs.into_iter().chain(letters) {
-        let to = destination(broker, topic, &output).await?;
+    for output in outputs {
+        let to = destination(broker, topic, &output)?;
         placed.elsewhere.push(part(to, output.batch)?);
+    }
+    if !letters.is_empty() {
+        let dead = dead_letter_partition(broker, topic).await?;
+        for batch in letters {
+            placed.elsewhere.push(part(dead.clone(), batch)?);
+        }
     }
     Ok(placed)
 }
@@ -238,37 +237,44 @@ fn part(to: Arc<Partition>, batch: Bytes) -> Result<Part, ErrorBody> {
     Ok(Part { to, batch, records: header.record_count })
 }
 
-/// The partition that an output goes to. The dead-letter topic is made when first needed.
-async fn destination(
-    broker: &Arc<Broker>,
+/// The partition that an output goes to. Topics are never made here: the chain routes only to
+/// those that exist, and one that is gone by now refuses the batch.
+fn destination(
+    broker: &Broker,
     input: &Arc<Topic>,
     output: &OutputBatch,
 ) -> Result<Arc<Partition>, ErrorBody> {
     let topic = match &output.topic {
         None => input.clone(),
-        Some(name) => match broker.topics.get(name) {
-            Some(topic) => topic,
-            None => make_dead_letter_topic(broker, input, name).await?,
-        },
+        Some(name) => broker.topics.get(name).ok_or_else(|| error::unknown_topic(name))?,
     };
     topic.partition(output.partition).cloned().ok_or_else(|| {
         error::unknown_partition(&topic.name, output.partition, topic.config.partitions)
     })
 }
 
-/// Other topics are never made here: the chain routes only to those that exist.
-async fn make_dead_letter_topic(
+/// The only partition of `<topic>.dead`, which is made when it is first needed.
+async fn dead_letter_partition(
     broker: &Arc<Broker>,
     input: &Topic,
-    name: &TopicName,
-) -> Result<Arc<Topic>, ErrorBody> {
-    if name.as_str().strip_suffix(".dead") != Some(input.name.as_str()) {
-        return Err(error::unknown_topic(name));
-    }
-    let _guard = broker.changing.lock().await;
-    if let Some(topic) = broker.topics.get(name) {
-        return Ok(topic);
-    }
-    let config = TopicConfig { partitions: 1, ..input.config.clone() };
-    broker.create_topic(NewTopic::of_this_site(name.clone(), config)).await
+) -> Result<Arc<Partition>, ErrorBody> {
+    let halted = |why: &dyn std::fmt::Display| {
+        let message = format!("there can be no dead-letter topic for {}: {why}", input.name);
+        ErrorBody::new(ErrorCode::HaltedByPlugin, message)
+    };
+    let name = TopicName::new(format!("{}.dead", input.name)).map_err(|e| halted(&e))?;
+    let topic = match broker.topics.get(&name) {
+        Some(topic) => topic,
+        None => {
+            let _guard = broker.changing.lock().await;
+            match broker.topics.get(&name) {
+                Some(topic) => topic,
+                None => {
+                    let config = TopicConfig { partitions: 1, ..input.config.clone() };
+                    broker.create_topic(NewTopic::of_this_site(name, config)).await?
+                }
+            }
+        }
+    };
+    topic.partition(PartitionId(0)).cloned().ok_or_else(|| halted(&"it has no partition 0"))
 }

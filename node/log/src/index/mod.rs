@@ -22,7 +22,7 @@ mod backend;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,8 @@ pub(crate) struct Known {
 /// The open index.
 #[derive(Debug)]
 pub(crate) struct Index {
-    db: Database,
+    /// Gone once closed.
+    db: RwLock<Option<Database>>,
     given_up: OnceLock<Arc<str>>,
 }
 
@@ -212,7 +213,19 @@ impl Index {
                 return Err(IndexError::GivenUp { reason });
             }
         };
-        Ok(Index { db, given_up: OnceLock::new() })
+        Ok(Index { db: RwLock::new(Some(db)), given_up: OnceLock::new() })
+    }
+
+    /// Closes the database; nothing is found or taken any more.
+    pub(crate) fn close(&self) {
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, IndexError>) -> Result<T, IndexError> {
+        match &*self.db.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(db) => f(db),
+            None => Err(IndexError::GivenUp { reason: "it is closed".into() }),
+        }
     }
 
     /// Why the index is no longer written; `None` while it is.
@@ -225,85 +238,20 @@ impl Index {
         if let Some(reason) = self.given_up() {
             return Err(IndexError::GivenUp { reason: Arc::clone(reason) });
         }
-        self.try_commit(changes).inspect_err(|error| {
+        self.with(|db| try_commit(db, changes)).inspect_err(|error| {
             tracing::error!(
                 error = error as &dyn std::error::Error,
                 "the log index cannot be written; the next start reads the logs instead"
             );
-            let source = std::error::Error::source(error).map_or(String::new(), |s| format!(": {s}"));
+            let source =
+                std::error::Error::source(error).map_or(String::new(), |s| format!(": {s}"));
             self.given_up.get_or_init(|| format!("{error}{source}").into());
         })
     }
 
-    fn try_commit(&self, changes: &[Change]) -> Result<(), IndexError> {
-        let transaction = self.db.begin_write()?;
-        {
-            let mut logs = transaction.open_table(LOGS)?;
-            let mut segments = transaction.open_table(SEGMENTS)?;
-            let mut sparse = transaction.open_table(SPARSE)?;
-            let mut producers = transaction.open_table(PRODUCERS)?;
-            let mut durable = transaction.open_table(DURABLE)?;
-            for change in changes {
-                match change {
-                    Change::Log(log, meta) => {
-                        logs.insert(&log_key(*log)[..], &encode(meta)[..])?;
-                    }
-                    Change::Segment(log, base, meta, index) => {
-                        let key = segment_key(*log, *base);
-                        segments.insert(&key[..], &encode(meta)[..])?;
-                        sparse.insert(&key[..], &encode(&**index)[..])?;
-                    }
-                    Change::Producers(log, at, snapshot) => {
-                        let mut value = at.0.to_be_bytes().to_vec();
-                        value.extend_from_slice(&encode(snapshot));
-                        producers.insert(&log_key(*log)[..], &value[..])?;
-                    }
-                    Change::Durable(log, offset) => {
-                        durable.insert(&log_key(*log)[..], &offset.0.to_be_bytes()[..])?;
-                    }
-                    Change::RemoveSegments(log) | Change::RemoveLog(log) => {
-                        let first = segment_key(*log, Offset(0));
-                        let last = segment_key(*log, Offset(i64::MAX));
-                        segments.retain_in(&first[..]..=&last[..], |_, _| false)?;
-                        sparse.retain_in(&first[..]..=&last[..], |_, _| false)?;
-                        if matches!(change, Change::RemoveLog(_)) {
-                            let key = log_key(*log);
-                            logs.remove(&key[..])?;
-                            producers.remove(&key[..])?;
-                            durable.remove(&key[..])?;
-                        }
-                    }
-                }
-            }
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-
     /// All that is known of a log; what does not decode counts as not known.
     pub(crate) fn known(&self, log: TopicPartition) -> Result<Known, IndexError> {
-        let transaction = self.db.begin_read()?;
-        let key = log_key(log);
-        let get = |table| -> Result<Option<Vec<u8>>, IndexError> {
-            let value = transaction.open_table(table)?.get(&key[..])?;
-            Ok(value.map(|value| value.value().to_vec()))
-        };
-        let meta = get(LOGS)?.and_then(|bytes| decode(&bytes));
-        let producers = get(PRODUCERS)?.and_then(|bytes| {
-            let (at, rest) = decode_offset(&bytes)?;
-            Some((at, decode(rest)?))
-        });
-        let durable = get(DURABLE)?.and_then(|bytes| decode_offset(&bytes).map(|(at, _)| at));
-        let (first, last) = (segment_key(log, Offset(0)), segment_key(log, Offset(i64::MAX)));
-        let mut segments = Vec::new();
-        for row in transaction.open_table(SEGMENTS)?.range(&first[..]..=&last[..])? {
-            let (key, value) = row?;
-            let base = key.value().get(LOG_KEY..).and_then(decode_offset);
-            if let (Some((base, _)), Some(meta)) = (base, decode(value.value())) {
-                segments.push((base, meta));
-            }
-        }
-        Ok(Known { meta, segments, producers, durable })
+        self.with(|db| known(db, log))
     }
 
     /// The sparse index of a closed segment; `None` if it is not known.
@@ -312,10 +260,82 @@ impl Index {
         log: TopicPartition,
         base: Offset,
     ) -> Result<Option<SparseIndex>, IndexError> {
-        let transaction = self.db.begin_read()?;
-        let value = transaction.open_table(SPARSE)?.get(&segment_key(log, base)[..])?;
-        Ok(value.and_then(|value| decode(value.value())))
+        self.with(|db| {
+            let transaction = db.begin_read()?;
+            let value = transaction.open_table(SPARSE)?.get(&segment_key(log, base)[..])?;
+            Ok(value.and_then(|value| decode(value.value())))
+        })
     }
+}
+
+fn try_commit(db: &Database, changes: &[Change]) -> Result<(), IndexError> {
+    let transaction = db.begin_write()?;
+    {
+        let mut logs = transaction.open_table(LOGS)?;
+        let mut segments = transaction.open_table(SEGMENTS)?;
+        let mut sparse = transaction.open_table(SPARSE)?;
+        let mut producers = transaction.open_table(PRODUCERS)?;
+        let mut durable = transaction.open_table(DURABLE)?;
+        for change in changes {
+            match change {
+                Change::Log(log, meta) => {
+                    logs.insert(&log_key(*log)[..], &encode(meta)[..])?;
+                }
+                Change::Segment(log, base, meta, index) => {
+                    let key = segment_key(*log, *base);
+                    segments.insert(&key[..], &encode(meta)[..])?;
+                    sparse.insert(&key[..], &encode(&**index)[..])?;
+                }
+                Change::Producers(log, at, snapshot) => {
+                    let mut value = at.0.to_be_bytes().to_vec();
+                    value.extend_from_slice(&encode(snapshot));
+                    producers.insert(&log_key(*log)[..], &value[..])?;
+                }
+                Change::Durable(log, offset) => {
+                    durable.insert(&log_key(*log)[..], &offset.0.to_be_bytes()[..])?;
+                }
+                Change::RemoveSegments(log) | Change::RemoveLog(log) => {
+                    let first = segment_key(*log, Offset(0));
+                    let last = segment_key(*log, Offset(i64::MAX));
+                    segments.retain_in(&first[..]..=&last[..], |_, _| false)?;
+                    sparse.retain_in(&first[..]..=&last[..], |_, _| false)?;
+                    if matches!(change, Change::RemoveLog(_)) {
+                        let key = log_key(*log);
+                        logs.remove(&key[..])?;
+                        producers.remove(&key[..])?;
+                        durable.remove(&key[..])?;
+                    }
+                }
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn known(db: &Database, log: TopicPartition) -> Result<Known, IndexError> {
+    let transaction = db.begin_read()?;
+    let key = log_key(log);
+    let get = |table: Table| -> Result<Option<Vec<u8>>, IndexError> {
+        let value = transaction.open_table(table)?.get(&key[..])?;
+        Ok(value.map(|value| value.value().to_vec()))
+    };
+    let meta = get(LOGS)?.and_then(|bytes| decode(&bytes));
+    let producers = get(PRODUCERS)?.and_then(|bytes| {
+        let (at, rest) = decode_offset(&bytes)?;
+        Some((at, decode(rest)?))
+    });
+    let durable = get(DURABLE)?.and_then(|bytes| decode_offset(&bytes).map(|(at, _)| at));
+    let (first, last) = (segment_key(log, Offset(0)), segment_key(log, Offset(i64::MAX)));
+    let mut segments = Vec::new();
+    for row in transaction.open_table(SEGMENTS)?.range(&first[..]..=&last[..])? {
+        let (key, value) = row?;
+        let base = key.value().get(LOG_KEY..).and_then(decode_offset);
+        if let (Some((base, _)), Some(meta)) = (base, decode(value.value())) {
+            segments.push((base, meta));
+        }
+    }
+    Ok(Known { meta, segments, producers, durable })
 }
 
 #[cfg(test)]

@@ -285,7 +285,8 @@ impl<'c> Work<'c> {
         for item in items.iter().filter(|item| item.changed) {
             let size = item.size(&self.routes.made);
             if size > self.largest {
-                let reason = format!("it made a record of {size} bytes, more than a batch may have");
+                let reason =
+                    format!("it made a record of {size} bytes, more than a batch may have");
                 self.routes.fail(item.origin, number, reason);
             }
         }

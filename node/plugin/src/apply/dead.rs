@@ -10,7 +10,7 @@ use tidegate_types::{Offset, PluginName, ProducerStamp, Timestamp};
 
 use super::route::derived_producer;
 use super::{ApplyError, Failed, Origin};
-use crate::hash::PluginHash;
+use tidegate_types::PluginHash;
 
 /// How many headers are added, at most.
 const ADDED: u32 = 8;

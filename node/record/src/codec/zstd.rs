@@ -15,7 +15,6 @@ pub(super) type Compressor = bulk::Compressor<'static>;
 
 pub(super) fn decompress(packed: &[u8], out: &mut Vec<u8>) -> Result<(), DecompressError> {
     let damaged = |code| DecompressError::Zstd { reason: get_error_name(code) };
-    // No frame at all unpacks to nothing, but nobody writes that.
     let bound = decompress_bound(packed).map_err(damaged)?;
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
     let room = bound.min(MAX);

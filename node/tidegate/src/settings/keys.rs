@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_the_one_meant() {
         let known = || SETTINGS.iter().map(|setting| setting.name);
-        assert_eq!(nearest("sight", known()), Some("site"));
+        assert_eq!(nearest("siet", known()), Some("site"));
         assert_eq!(nearest("nativ", known()), Some("native"));
         assert_eq!(nearest("retention", known()), None);
         assert_eq!(nearest(&"x".repeat(5000), known()), None);

@@ -200,6 +200,8 @@ pub struct StockView {
     pub bytes: usize,
     /// What it does.
     pub summary: &'static str,
+    /// A small configuration that works, JSON text.
+    pub example_config: &'static str,
 }
 
 /// What an install did.
@@ -405,7 +407,7 @@ pub mod tests {
 
     #[test]
     fn stock_plugins_are_listed_apart() {
-        let stock = [StockView { name: "redact", kind: "transform".into(), bytes: 2_048, summary: "masks secrets" }];
+        let stock = [StockView { name: "redact", kind: "transform".into(), bytes: 2_048, summary: "masks secrets", example_config: "{}" }];
         let text = plugin_table(&[sample()], &stock);
         assert!(text.contains("threshold") && text.contains("masks secrets"), "{text}");
     }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::JsonError;
 use super::path::Path;
 use super::text::same_string;
-use super::JsonError;
 
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;

@@ -128,7 +128,10 @@ fn misbehave(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVe
             let map: HashMap<_, _> = words.into_iter().zip(0..).collect();
             let order: String = map.keys().copied().collect();
             let mut out = Vec::new();
-            let ends = (0..count).map(|_| { out.extend_from_slice(order.as_bytes()); out.len() as u32 });
+            let ends = (0..count).map(|_| {
+                out.extend_from_slice(order.as_bytes());
+                out.len() as u32
+            });
             let ends = ends.collect();
             Ok(tagged(vec![2; count], out, ends))
         }
@@ -182,7 +185,7 @@ fn misbehave(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVe
 
 fn malformed(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVerdict, String> {
     let count = batch.count as usize;
-        let emitted = match mode {
+    let emitted = match mode {
         "few-tags" => return Ok(tagged(vec![0; count - 1], Vec::new(), Vec::new())),
         "unknown-tag" => return Ok(tagged(vec![9; count], Vec::new(), Vec::new())),
         "few-values" => return Ok(tagged(vec![2; count], Vec::new(), Vec::new())),
@@ -222,15 +225,12 @@ fn malformed(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVe
         "partition-beyond" => {
             Emitted { partition_of: vec![context.partitions; count], ..emitted(batch) }
         }
-        "too-many" => Emitted {
-            inputs: vec![0; 100_001],
-            flags: vec![4 | 8 | 16; 100_001],
-            ..emitted(batch)
-        },
-        "failed-and-emitted" => Emitted {
-            failed: vec![Failure { record: 0, reason: String::new() }],
-            ..emitted(batch)
-        },
+        "too-many" => {
+            Emitted { inputs: vec![0; 100_001], flags: vec![4 | 8 | 16; 100_001], ..emitted(batch) }
+        }
+        "failed-and-emitted" => {
+            Emitted { failed: vec![Failure { record: 0, reason: String::new() }], ..emitted(batch) }
+        }
         other => return Err(format!("unknown mode {other}")),
     };
     Ok(TransformVerdict::Emitted(emitted))

@@ -35,7 +35,10 @@ impl Guest for Keep {
     fn configure(config: String) -> Result<Columns, String> {
         std::panic::set_hook(Box::new(|info| host::log(Level::Error, &info.to_string())));
         let (mode, columns) = match config.as_str() {
-            r#""all""# => (Mode::All, Columns::TIMESTAMPS | Columns::KEYS | Columns::VALUES | Columns::HEADERS),
+            r#""all""# => (
+                Mode::All,
+                Columns::TIMESTAMPS | Columns::KEYS | Columns::VALUES | Columns::HEADERS,
+            ),
             r#""none""# => (Mode::None, Columns::empty()),
             r#""odd""# => (Mode::Odd, Columns::empty()),
             r#""plain""# => (Mode::Plain, Columns::VALUES),

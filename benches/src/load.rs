@@ -1,0 +1,161 @@
+//! The load generator: prebuilt batches, so that the server is measured and not the client.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidegate_record::{BatchBuilder, BuildOptions};
+use tidegate_transport::{ClientTls, Connection, ConnectOptions, Connector, Identity};
+use tidegate_types::{Acks, PartitionId, StartPosition, Timestamp, TopicName};
+use tidegate_wire::{Open, OpenProduce, OpenSubscribe, ProduceBatch, ProduceReply, SubscribeReply};
+
+use crate::Failure;
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Records in all.
+    pub records: u64,
+    /// Records in a batch.
+    pub per_batch: u32,
+    /// Batches on their way at once.
+    pub in_flight: u64,
+    /// When the server acknowledges.
+    pub acks: Acks,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Records sent or received.
+    pub records: u64,
+    /// Bytes of their batches.
+    pub bytes: u64,
+    /// Time from the first byte to the last acknowledgement.
+    pub took: Duration,
+}
+
+impl Run {
+    /// Records a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.records as f64 / self.took.as_secs_f64()
+    }
+
+    /// Nanoseconds a record.
+    #[must_use]
+    pub fn ns_per_record(&self) -> f64 {
+        self.took.as_nanos() as f64 / self.records as f64
+    }
+}
+
+/// A value as a sensor sends it: JSON of about 200 bytes.
+#[must_use]
+pub fn value(n: u64) -> String {
+    let temperature = 20.0 + (n * 7_919 % 1_000) as f64 / 50.0;
+    format!(
+        "{{\"device\":\"sensor-{:04}\",\"sequence\":{n:010},\"temperature\":{temperature:07.3},\
+         \"humidity\":{:05.1},\"pressure\":{:06.1},\"status\":\"ok\",\"firmware\":\"2.11.4\",\
+         \"site\":\"berlin-{:02}\",\"note\":\"periodic reading\"}}",
+        n % 4_096,
+        40.0 + (n % 200) as f64 / 10.0,
+        990.0 + (n % 400) as f64 / 10.0,
+        n % 16,
+    )
+}
+
+/// One batch of such records, with keys and two headers.
+///
+/// # Errors
+/// If it is too large.
+pub fn batch(first: u64, records: u32) -> Result<Bytes, Failure> {
+    let mut builder = BatchBuilder::new(BuildOptions::default());
+    for n in first..first + u64::from(records) {
+        let key = format!("sensor-{:09}", n % 4_096);
+        let headers: [(&[u8], Option<&[u8]>); 2] =
+            [(b"unit", Some(b"celsius")), (b"trace", Some(b"00-4bf92f3577b34da6"))];
+        let at = Timestamp(1_700_000_000_000 + n as i64);
+        builder.push(at, Some(key.as_bytes()), Some(value(n).as_bytes()), headers)?;
+    }
+    Ok(builder.build()?)
+}
+
+/// Dials a server with the client's certificate in `tls`.
+///
+/// # Errors
+/// If it is not reached.
+pub async fn connect(address: &str, tls: &Path) -> Result<Connection, Failure> {
+    let connector = Connector::new(ClientTls::new(&Identity::client_from_dir(tls)?)?);
+    Ok(connector.connect(address, &ConnectOptions::default()).await?.0)
+}
+
+/// Sends the load and waits for every acknowledgement.
+///
+/// # Errors
+/// If the server refuses anything.
+pub async fn produce(
+    connection: &Connection,
+    topic: &TopicName,
+    load: &Load,
+) -> Result<Run, Failure> {
+    let batch = batch(0, load.per_batch)?;
+    let open =
+        Open::Produce(OpenProduce { topic: topic.clone(), acks: load.acks, producer: None });
+    let (mut sender, mut receiver) = connection.open(&open, &[]).await?;
+    match receiver.recv::<ProduceReply>().await? {
+        Some((ProduceReply::Ready { .. }, _)) => {}
+        other => return Err(format!("no session: {other:?}").into()),
+    }
+    let batches = load.records.div_ceil(u64::from(load.per_batch));
+    let window = std::sync::Arc::new(tokio::sync::Semaphore::new(load.in_flight as usize));
+    let started = Instant::now();
+    let room = window.clone();
+    let acking = tokio::spawn(async move {
+        let mut acked = 0;
+        while acked < batches {
+            match receiver.recv::<ProduceReply>().await {
+                Ok(Some((ProduceReply::Acked(acks), _))) => {
+                    acked += acks.len() as u64;
+                    room.add_permits(acks.len());
+                }
+                other => return Err(format!("not acknowledged: {other:?}")),
+            }
+        }
+        Ok(())
+    });
+    for number in 0..batches {
+        window.acquire().await?.forget();
+        let header = ProduceBatch { number, partition: PartitionId(0) };
+        sender.send(&header, std::slice::from_ref(&batch)).await?;
+    }
+    sender.finish();
+    acking.await??;
+    let took = started.elapsed();
+    let records = batches * u64::from(load.per_batch);
+    Ok(Run { records, bytes: batches * batch.len() as u64, took })
+}
+
+/// Receives all that a topic has.
+///
+/// # Errors
+/// If the server ends the subscription otherwise.
+pub async fn fetch(connection: &Connection, topic: &TopicName) -> Result<Run, Failure> {
+    let open = Open::Subscribe(OpenSubscribe {
+        topic: topic.clone(),
+        from: StartPosition::Start,
+        partitions: Vec::new(),
+        until_end: true,
+    });
+    let started = Instant::now();
+    let (_sender, mut receiver) = connection.open(&open, &[]).await?;
+    let mut bytes = 0;
+    loop {
+        match receiver.recv::<SubscribeReply>().await? {
+            Some((SubscribeReply::Records { .. }, payload)) => bytes += payload.len() as u64,
+            Some((SubscribeReply::Ready { .. } | SubscribeReply::CaughtUp { .. }, _)) => {}
+            Some((SubscribeReply::End, _)) => break,
+            other => return Err(format!("the subscription ended: {other:?}").into()),
+        }
+    }
+    Ok(Run { records: 0, bytes, took: started.elapsed() })
+}

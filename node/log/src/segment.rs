@@ -1,0 +1,229 @@
+//! One segment as its readers see it.
+//!
+//! The last segment of a log is active: its file is open and its sparse index in memory. The others
+//! are closed: file and index are opened when somebody reads there, and kept among a bounded number
+//! of such. What is published (`len`, `next`) only grows; everything below it is whole batches,
+//! damaged ranges apart.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tidegate_env::{Disk, DiskFile, OpenMode};
+use tidegate_types::{Offset, Timestamp, TopicPartition};
+
+use crate::files;
+use crate::index::{Index, SegmentMeta};
+use crate::scan::Scan;
+use crate::sparse::SparseIndex;
+
+/// Closed segments whose files are kept open, over all logs of a store.
+const OPENED: usize = 64;
+
+#[derive(Debug)]
+enum Body {
+    Active {
+        file: Arc<dyn DiskFile>,
+        index: SparseIndex,
+    },
+    /// The index is kept here only if the database does not have it.
+    Closed {
+        kept: Option<Arc<SparseIndex>>,
+    },
+}
+
+/// A segment; shared between the writer and all readers.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: Offset,
+    pub(crate) path: PathBuf,
+    len: AtomicU64,
+    next: AtomicI64,
+    max_timestamp: AtomicI64,
+    body: RwLock<Body>,
+}
+
+impl Segment {
+    pub(crate) fn active(
+        folder: &Path,
+        base: Offset,
+        file: Arc<dyn DiskFile>,
+        meta: SegmentMeta,
+        index: SparseIndex,
+    ) -> Segment {
+        Segment::new(folder, base, meta, Body::Active { file, index })
+    }
+
+    pub(crate) fn closed(
+        folder: &Path,
+        base: Offset,
+        meta: SegmentMeta,
+        kept: Option<Arc<SparseIndex>>,
+    ) -> Segment {
+        Segment::new(folder, base, meta, Body::Closed { kept })
+    }
+
+    fn new(folder: &Path, base: Offset, meta: SegmentMeta, body: Body) -> Segment {
+        Segment {
+            base,
+            path: files::segment(folder, base),
+            len: AtomicU64::new(meta.len),
+            next: AtomicI64::new(meta.next.0),
+            max_timestamp: AtomicI64::new(meta.max_timestamp.0),
+            body: RwLock::new(body),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// The offset after the last batch; the base if there is none.
+    pub(crate) fn next(&self) -> Offset {
+        Offset(self.next.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn max_timestamp(&self) -> Timestamp {
+        Timestamp(self.max_timestamp.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn meta(&self) -> SegmentMeta {
+        SegmentMeta { len: self.len(), next: self.next(), max_timestamp: self.max_timestamp() }
+    }
+
+    /// Lets readers see what was written; the batches must be in the file.
+    pub(crate) fn publish(&self, meta: SegmentMeta) {
+        self.max_timestamp.store(meta.max_timestamp.0, Ordering::Release);
+        self.next.store(meta.next.0, Ordering::Release);
+        self.len.store(meta.len, Ordering::Release);
+    }
+
+    /// Notes a batch in the active segment's sparse index.
+    pub(crate) fn observe(&self, delta: u32, position: u32, latest_before: Timestamp) {
+        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        if let Body::Active { index, .. } = &mut *body {
+            index.observe(delta, position, latest_before, false);
+        }
+    }
+
+    /// A copy of the sparse index, if the segment is active.
+    pub(crate) fn active_index(&self) -> Option<SparseIndex> {
+        match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
+            Body::Active { index, .. } => Some(index.clone()),
+            Body::Closed { .. } => None,
+        }
+    }
+
+    /// Turns the active segment into a closed one.
+    pub(crate) fn close(&self, kept: Option<Arc<SparseIndex>>) {
+        *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::Closed { kept };
+    }
+
+    /// The file, and what `lookup` finds in the sparse index.
+    pub(crate) fn look<T>(
+        &self,
+        log: TopicPartition,
+        context: Context<'_>,
+        lookup: impl FnOnce(&SparseIndex) -> T,
+    ) -> io::Result<(Arc<dyn DiskFile>, T)> {
+        let kept = match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
+            Body::Active { file, index } => return Ok((Arc::clone(file), lookup(index))),
+            Body::Closed { kept } => kept.clone(),
+        };
+        let opened = match context.opened.get(log, self.base) {
+            Some(opened) => opened,
+            None => {
+                let file = context.disk.open(&self.path, OpenMode::Read)?;
+                let index = self.closed_index(log, context.index, kept, &*file)?;
+                context.opened.put(log, self.base, Opened { file: file.into(), index })
+            }
+        };
+        Ok((Arc::clone(&opened.file), lookup(&opened.index)))
+    }
+
+    fn closed_index(
+        &self,
+        log: TopicPartition,
+        index: &Index,
+        kept: Option<Arc<SparseIndex>>,
+        file: &dyn DiskFile,
+    ) -> io::Result<Arc<SparseIndex>> {
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        if let Ok(Some(sparse)) = index.sparse(log, self.base) {
+            return Ok(Arc::new(sparse));
+        }
+        tracing::warn!(path = %self.path.display(), "the index lacks a segment; reading it whole");
+        self.rebuild_index(file).map(Arc::new)
+    }
+
+    /// Reads the whole file for its index, up to the first bytes that are no batch.
+    fn rebuild_index(&self, file: &dyn DiskFile) -> io::Result<SparseIndex> {
+        let mut index = SparseIndex::default();
+        let mut scan = Scan::new(file)?;
+        let (mut at, mut next, mut latest) = (0, self.base, Timestamp::NONE);
+        while let Some(header) = scan.batch(at, next)? {
+            let (Ok(delta), Ok(position)) =
+                (u32::try_from(header.base_offset.since(self.base)), u32::try_from(at))
+            else {
+                break;
+            };
+            index.observe(delta, position, latest, false);
+            latest = latest.max(header.max_timestamp);
+            (at, next) = (at + header.batch_len as u64, header.next_offset());
+        }
+        Ok(index)
+    }
+}
+
+/// What closed segments are opened with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'s> {
+    pub(crate) disk: &'s dyn Disk,
+    pub(crate) index: &'s Index,
+    pub(crate) opened: &'s OpenedSegments,
+}
+
+/// A closed segment that is being read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) index: Arc<SparseIndex>,
+}
+
+type OpenedEntry = (TopicPartition, Offset, Arc<Opened>);
+
+/// The closed segments read most recently, the latest last.
+#[derive(Debug, Default)]
+pub(crate) struct OpenedSegments {
+    entries: Mutex<VecDeque<OpenedEntry>>,
+}
+
+impl OpenedSegments {
+    fn get(&self, log: TopicPartition, base: Offset) -> Option<Arc<Opened>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = entries.iter().rposition(|(of, at, _)| (*of, *at) == (log, base))?;
+        let entry = entries.remove(at)?;
+        let opened = Arc::clone(&entry.2);
+        entries.push_back(entry);
+        Some(opened)
+    }
+
+    pub(crate) fn put(&self, log: TopicPartition, base: Offset, opened: Opened) -> Arc<Opened> {
+        let opened = Arc::new(opened);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push_back((log, base, Arc::clone(&opened)));
+        if entries.len() > OPENED {
+            entries.pop_front();
+        }
+        opened
+    }
+
+    pub(crate) fn forget(&self, log: TopicPartition) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|(of, _, _)| *of != log);
+    }
+}

@@ -1,0 +1,359 @@
+//! The store: all logs of one disk, their index, and the one thread that writes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use tidegate_env::{Clock, Disk, DiskFile};
+use tidegate_types::{ByteSize, Incarnation, TopicPartition};
+
+use crate::backlog::Backlog;
+use crate::config::{LogConfig, MAX_ROUND, MAX_SEGMENT, StoreConfig};
+use crate::index::{Change, Index};
+use crate::log::{Log, LogHandle, lock};
+use crate::segment::OpenedSegments;
+use crate::writer::{Command, TICK, Writer};
+use crate::{DeleteError, IndexError, OpenError, files, recovery};
+
+/// What the store, its logs and its writer share.
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) root: PathBuf,
+    pub(crate) config: StoreConfig,
+    pub(crate) index: Index,
+    pub(crate) opened: OpenedSegments,
+    pub(crate) backlog: Backlog,
+    pub(crate) sender: Sender<Command>,
+    logs: Mutex<HashMap<TopicPartition, Arc<Log>>>,
+    /// Held while a log is opened or deleted, which may take long; never by the writer.
+    changing: Mutex<()>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn open_logs(&self) -> Vec<Arc<Log>> {
+        lock(&self.logs).values().cloned().collect()
+    }
+
+    /// Tells the index, in one transaction, what became durable since it was told last.
+    pub(crate) fn checkpoint(&self) -> Result<(), IndexError> {
+        let mut changes = Vec::new();
+        let mut told = Vec::new();
+        for log in self.open_logs() {
+            let active = lock(&log.active);
+            if active.synced > active.checkpointed {
+                changes.push(Change::Durable(log.id, active.synced));
+                told.push((Arc::clone(&log), active.synced));
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.index.commit(&changes)?;
+        for (log, synced) in told {
+            lock(&log.active).checkpointed = synced;
+        }
+        Ok(())
+    }
+
+    /// Leaves every log so that the next start need not scan it.
+    fn finish(&self) {
+        let _changing = lock(&self.changing);
+        let mut changes = Vec::new();
+        for log in self.open_logs() {
+            let mut active = lock(&log.active);
+            if log.check_open().is_err() {
+                continue;
+            }
+            let finished = active.finish(&log);
+            log.closed.store(true, Ordering::Release);
+            match finished {
+                Ok(()) => {
+                    let segment = &active.segment;
+                    let index = Arc::new(segment.active_index().unwrap_or_default());
+                    changes.push(Change::Segment(log.id, segment.base, segment.meta(), index));
+                    changes.extend(active.checkpoint(&log));
+                }
+                Err(reason) => drop(log.seal(reason)),
+            }
+        }
+        if !changes.is_empty() && self.index.commit(&changes).is_err() {
+            tracing::warn!("the logs were closed without the index; the next start scans them");
+        }
+        lock(&self.logs).clear();
+        self.index.close();
+    }
+}
+
+/// Runs the writer of a store that has no thread of its own: for simulations.
+pub struct WriterStep {
+    writer: Writer,
+    commands: Receiver<Command>,
+}
+
+impl WriterStep {
+    /// Runs rounds until nothing is queued, on this thread; returns the number of appends done.
+    pub fn run(&mut self) -> usize {
+        let mut done = 0;
+        while let Some(round) = self.commands.try_recv().ok().map(|c| gather(c, &self.commands)) {
+            done += round.len();
+            self.writer.process(round);
+        }
+        self.writer.tick_if_due();
+        done
+    }
+}
+
+/// `first`, and what has queued up behind it, as much as fits one round.
+fn gather(first: Command, commands: &Receiver<Command>) -> Vec<Command> {
+    let mut bytes = first.len();
+    let mut round = vec![first];
+    while bytes < MAX_ROUND {
+        let Ok(command) = commands.try_recv() else { break };
+        bytes += command.len();
+        round.push(command);
+    }
+    round
+}
+
+fn run(mut writer: Writer, commands: &Receiver<Command>, shared: &Shared) {
+    loop {
+        let next = if writer.is_dirty() {
+            commands.recv_timeout(TICK)
+        } else {
+            commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        match next {
+            Ok(command) => writer.process(gather(command, commands)),
+            Err(RecvTimeoutError::Timeout) => writer.tick_if_due(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if shared.is_closed() && commands.is_empty() {
+            return;
+        }
+    }
+}
+
+/// All logs under one folder, on one disk.
+///
+/// One thread writes them, so that one round of syncs covers all. Closing (or dropping) the store
+/// closes its logs; their handles then answer that they are closed.
+pub struct LogStore {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// Held so that no second process opens the store.
+    lock: Option<Box<dyn DiskFile>>,
+}
+
+impl std::fmt::Debug for LogStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogStore")
+            .field("root", &self.shared.root)
+            .field("logs", &lock(&self.shared.logs).len())
+            .field("backlog", &self.backlog())
+            .finish_non_exhaustive()
+    }
+}
+
+impl LogStore {
+    /// Opens the store in `root`, which is made if missing, and starts its writer thread.
+    ///
+    /// # Errors
+    /// If another process has it, the disk failed, or the index can neither be opened nor made.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        root: &Path,
+        config: StoreConfig,
+    ) -> Result<LogStore, OpenError> {
+        let (mut store, step) = LogStore::open_stepped(disk, clock, root, config)?;
+        let shared = Arc::clone(&store.shared);
+        let thread = std::thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || run(step.writer, &step.commands, &shared))
+            .map_err(|source| OpenError::Thread { source })?;
+        store.thread = Some(thread);
+        Ok(store)
+    }
+
+    /// Opens the store without a thread: appends are done when [`WriterStep::run`] is called.
+    ///
+    /// # Errors
+    /// As [`open`](LogStore::open).
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        root: &Path,
+        config: StoreConfig,
+    ) -> Result<(LogStore, WriterStep), OpenError> {
+        let topics = files::topics(root);
+        disk.create_dir_all(&topics).map_err(OpenError::io("make", &topics))?;
+        let path = root.join("lock");
+        let held = disk.lock(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::WouldBlock => OpenError::Locked { path: path.clone() },
+            _ => OpenError::Io { action: "lock", path: path.clone(), source },
+        })?;
+        let index = Index::open(&*disk, root, config.index_cache)
+            .map_err(|(path, source)| OpenError::Index { path, source })?;
+        files::sweep_deleted(&*disk, root).map_err(OpenError::io("sweep", &topics))?;
+        let (sender, commands) = unbounded();
+        let shared = Arc::new(Shared {
+            disk,
+            clock,
+            root: root.to_owned(),
+            backlog: Backlog::new(config.backlog),
+            config,
+            index,
+            opened: OpenedSegments::default(),
+            sender,
+            logs: Mutex::default(),
+            changing: Mutex::default(),
+            closed: AtomicBool::new(false),
+        });
+        let writer = Writer::new(Arc::clone(&shared));
+        let store = LogStore { shared, thread: None, lock: Some(held) };
+        Ok((store, WriterStep { writer, commands }))
+    }
+
+    /// Opens a log: makes it if it is not there, recovers it if it is, and gives the same one again
+    /// if it is open. A sealed log is recovered anew; its old handles stay sealed.
+    ///
+    /// # Errors
+    /// If the configuration is not possible, the disk failed, or the store is closed.
+    pub fn open_log(
+        &self,
+        id: TopicPartition,
+        incarnation_if_new: Incarnation,
+        config: LogConfig,
+    ) -> Result<LogHandle, OpenError> {
+        let bytes = config.segment_bytes;
+        if bytes == ByteSize::bytes(0) || bytes > MAX_SEGMENT {
+            return Err(OpenError::SegmentSize { found: bytes });
+        }
+        let changing = lock(&self.shared.changing);
+        if self.shared.is_closed() {
+            return Err(OpenError::Closed);
+        }
+        if let Some(open) = self.log(id).filter(|open| open.log.sealed.get().is_none()) {
+            return Ok(open);
+        }
+        self.shared.opened.forget(id);
+        let log = recovery::open(&self.shared, id, incarnation_if_new, config)?;
+        lock(&self.shared.logs).insert(id, Arc::clone(&log));
+        drop(changing);
+        Ok(LogHandle { log })
+    }
+
+    /// The log, if it is open.
+    #[must_use]
+    pub fn log(&self, id: TopicPartition) -> Option<LogHandle> {
+        lock(&self.shared.logs).get(&id).map(|log| LogHandle { log: Arc::clone(log) })
+    }
+
+    /// The open logs, in order.
+    #[must_use]
+    pub fn logs(&self) -> Vec<TopicPartition> {
+        let mut logs: Vec<_> = lock(&self.shared.logs).keys().copied().collect();
+        logs.sort();
+        logs
+    }
+
+    /// The logs that are on disk, open or not, in order.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    pub fn logs_on_disk(&self) -> std::io::Result<Vec<TopicPartition>> {
+        let mut logs = files::find_logs(&*self.shared.disk, &self.shared.root)?;
+        logs.sort();
+        Ok(logs)
+    }
+
+    /// Deletes a log with all its records, open or not. Gone for good once this returns.
+    ///
+    /// # Errors
+    /// If there is no such log, or the disk failed.
+    pub fn delete_log(&self, id: TopicPartition) -> Result<(), DeleteError> {
+        let _changing = lock(&self.shared.changing);
+        let folder = files::partition(&self.shared.root, id);
+        let io = |action| {
+            let path = folder.clone();
+            move |source| DeleteError::Io { action, path, source }
+        };
+        let disk = &*self.shared.disk;
+        if !disk.exists(&folder).map_err(io("look for"))? {
+            return Err(DeleteError::Unknown { log: id });
+        }
+        let open = lock(&self.shared.logs).remove(&id);
+        if let Some(log) = open {
+            log.deleted.store(true, Ordering::Release);
+            // A round that is using the log ends before its files go.
+            drop(lock(&log.active));
+        }
+        self.shared.opened.forget(id);
+        // Rows that outlive their files are told apart by the incarnation.
+        let _: Result<(), IndexError> = self.shared.index.commit(&[Change::RemoveLog(id)]);
+        files::delete_partition(disk, &self.shared.root, id).map_err(io("delete"))
+    }
+
+    /// Bytes that wait for the writer thread.
+    #[must_use]
+    pub fn backlog(&self) -> ByteSize {
+        self.shared.backlog.used()
+    }
+
+    /// Waits until at least half of the backlog is free; false if `timeout` passed before.
+    #[must_use]
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        self.shared.backlog.wait_for_room(timeout)
+    }
+
+    /// Calls `on_room`, once, as soon as at least half of the backlog is free: now, or on the writer
+    /// thread. It must not block.
+    pub fn when_room(&self, on_room: Box<dyn FnOnce() + Send>) {
+        self.shared.backlog.when_room(on_room);
+    }
+
+    /// Why the index is no longer written; `None` while it is. The logs go on without it, and the
+    /// next start takes longer.
+    #[must_use]
+    pub fn index_failure(&self) -> Option<String> {
+        self.shared.index.given_up().map(|reason| reason.to_string())
+    }
+
+    /// Writes and syncs what is queued, leaves the logs so that they open without a scan, and ends
+    /// the thread. Dropping the store does the same.
+    pub fn close(mut self) {
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        if self.shared.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(thread) = self.thread.take() {
+            // Fails only if the thread is gone, which is what is wanted.
+            let _ = self.shared.sender.send(Command::Close);
+            if thread.join().is_err() {
+                tracing::error!("the log writer thread panicked");
+            }
+        }
+        self.shared.backlog.close();
+        self.shared.finish();
+        self.lock = None;
+    }
+}
+
+impl Drop for LogStore {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}

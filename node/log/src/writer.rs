@@ -1,0 +1,213 @@
+//! The writer: takes what has queued up and brings it to disk, one round at a time.
+//!
+//! A round is: judge and stage every request in the order they came; one write per log; ack what
+//! waits for that; one sync per file written; ack the rest. What arrives meanwhile makes the next
+//! round, so rounds grow with the load. A log whose write or sync fails is sealed, and the others go
+//! on.
+//!
+//! Knows no threads: [`Writer::process`] runs where it is called, so that a test can drive it step
+//! by step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Flush;
+use crate::log::{AppendRequest, Appended, Done, Log, When, lock};
+use crate::store::Shared;
+use crate::{AppendError, IndexError};
+
+/// How often the index is told what is durable. Recovery takes a bad batch before that offset for
+/// damage, and one after it for a torn tail.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+
+/// Calls back exactly once: with what it is told, or, dropped, that the store is closed.
+pub(crate) struct Completion(Option<Done>);
+
+impl Completion {
+    pub(crate) fn new(done: Done) -> Completion {
+        Completion(Some(done))
+    }
+
+    pub(crate) fn complete(mut self, result: Result<Appended, AppendError>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(AppendError::Closed));
+        }
+    }
+}
+
+/// What the writer thread is sent.
+pub(crate) enum Command {
+    Append {
+        log: Arc<Log>,
+        request: AppendRequest,
+        done: Completion,
+    },
+    /// Only wakes it, to see that the store closes.
+    Close,
+}
+
+impl Command {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Command::Append { request, .. } => request.batches.len(),
+            Command::Close => 0,
+        }
+    }
+}
+
+/// An append that waits for its log's write or sync.
+struct Waiting {
+    ack: When,
+    appended: Appended,
+    done: Completion,
+}
+
+/// One log's part of a round.
+struct Part {
+    log: Arc<Log>,
+    waiting: Vec<Waiting>,
+}
+
+/// The writer's own state.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    ticked: Duration,
+    /// Something became durable that the index was not told of.
+    dirty: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Writer {
+        let ticked = shared.clock.monotonic();
+        // What recovery found may be ahead of the index.
+        Writer { shared, ticked, dirty: true }
+    }
+
+    /// Runs one round over `commands`.
+    pub(crate) fn process(&mut self, commands: Vec<Command>) {
+        let taken = commands.iter().map(Command::len).sum();
+        let mut parts = stage(commands);
+        // Staged bytes are copies: the room is free, whatever becomes of them.
+        self.shared.backlog.give_back(taken);
+        for part in &mut parts {
+            self.write(part);
+        }
+        for part in parts {
+            self.sync(part);
+        }
+        self.tick_if_due();
+    }
+
+    /// Whether a [`tick`](Writer::tick_if_due) has something to do.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    fn write(&mut self, part: &mut Part) {
+        let log = &part.log;
+        let written = {
+            let mut active = lock(&log.active);
+            match log.check_open() {
+                Ok(()) => active
+                    .write(log)
+                    .map_err(|reason| AppendError::Sealed { reason: log.seal(reason) }),
+                Err(error) => Err(error),
+            }
+        };
+        match written {
+            Ok(advanced) => {
+                if advanced {
+                    self.advanced(log);
+                }
+                let (now, later) =
+                    part.waiting.drain(..).partition(|waiting| waiting.ack == When::Written);
+                part.waiting = later;
+                acknowledge(now);
+            }
+            Err(error) => refuse(std::mem::take(&mut part.waiting), &error),
+        }
+    }
+
+    fn sync(&mut self, part: Part) {
+        let log = &part.log;
+        if log.config.flush == Flush::Os {
+            return acknowledge(part.waiting);
+        }
+        let before = log.offsets().durable;
+        let synced = match log.check_open() {
+            Ok(()) => lock(&log.active)
+                .sync(log)
+                .map_err(|reason| AppendError::Sealed { reason: log.seal(reason) }),
+            Err(error) => Err(error),
+        };
+        match synced {
+            Ok(()) => {
+                self.dirty = true;
+                if log.offsets().durable > before {
+                    self.advanced(log);
+                }
+                acknowledge(part.waiting);
+            }
+            Err(error) => refuse(part.waiting, &error),
+        }
+    }
+
+    fn advanced(&self, log: &Log) {
+        if let Some(on_advance) = &self.shared.config.on_advance {
+            on_advance(log.id, log.offsets());
+        }
+    }
+
+    /// Tells the index what is durable, if that is due.
+    pub(crate) fn tick_if_due(&mut self) {
+        let now = self.shared.clock.monotonic();
+        if self.dirty && now.saturating_sub(self.ticked) >= TICK {
+            self.ticked = now;
+            self.dirty = false;
+            // A failure was logged; the index is given up and the logs go on.
+            let _: Result<(), IndexError> = self.shared.checkpoint();
+        }
+    }
+}
+
+/// Judges and stages the requests; those refused are told at once.
+fn stage(commands: Vec<Command>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut by_log: HashMap<*const Log, usize> = HashMap::new();
+    for command in commands {
+        let Command::Append { log, request, done } = command else { continue };
+        let staged = lock(&log.active).stage(&log, &request);
+        match staged {
+            Err(error) => done.complete(Err(error)),
+            Ok(appended) => {
+                let at = *by_log.entry(Arc::as_ptr(&log)).or_insert_with(|| {
+                    parts.push(Part { log: Arc::clone(&log), waiting: Vec::new() });
+                    parts.len() - 1
+                });
+                parts[at].waiting.push(Waiting { ack: request.ack, appended, done });
+            }
+        }
+    }
+    parts
+}
+
+fn acknowledge(waiting: Vec<Waiting>) {
+    for Waiting { appended, done, .. } in waiting {
+        done.complete(Ok(appended));
+    }
+}
+
+fn refuse(waiting: Vec<Waiting>, error: &AppendError) {
+    for Waiting { done, .. } in waiting {
+        done.complete(Err(error.clone()));
+    }
+}

@@ -1,0 +1,166 @@
+//! These bytes are on users' disks: a change that breaks a test here breaks their nodes.
+
+use tidegate_types::{
+    ByteSize, Flush, Hook, Incarnation, LinkName, PluginHash, PluginKind, PluginLimits, PluginName,
+    PoisonPolicy, Secret, SiteName, TopicConfig, TopicId, TopicName,
+};
+
+use super::*;
+
+fn golden() -> Vec<(Command, &'static str)> {
+    let topic = TopicName::new("readings").unwrap();
+    let plugin = PluginName::new("redact").unwrap();
+    let link = LinkName::new("hub").unwrap();
+    let hash = PluginHash([0xab; 32]);
+    // An id with every byte different, without the uuid crate as a dependency.
+    let id: TopicId =
+        postcard::from_bytes(&[16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]).unwrap();
+    vec![
+        (
+            Command::CreateTopic {
+                name: TopicName::new("edge/readings").unwrap(),
+                id,
+                config: TopicConfig { partitions: 2, segment: ByteSize::mib(64), flush: Flush::Os },
+                mirror_of: Some(SiteName::new("edge").unwrap()),
+                incarnations: vec![Incarnation(1), Incarnation(300)],
+            },
+            "CREATE",
+        ),
+        (Command::DeleteTopic { name: topic.clone() }, "DELETE"),
+        (
+            Command::InstallPlugin(PluginVersion {
+                name: plugin.clone(),
+                hash,
+                kind: PluginKind::Transform,
+                contract: "tidegate:plugin@0.1.0".to_owned(),
+                size: ByteSize::bytes(1_000),
+            }),
+            "INSTALL",
+        ),
+        (Command::RemovePlugin { name: plugin.clone(), hash: Some(hash) }, "REMOVEP"),
+        (
+            Command::Attach(Attachment {
+                topic: topic.clone(),
+                hook: Hook::Ingest,
+                plugin: plugin.clone(),
+                hash,
+                config: "{}".to_owned(),
+                policy: PoisonPolicy::DeadLetter,
+                limits: PluginLimits::default(),
+            }),
+            "ATTACH",
+        ),
+        (
+            Command::Detach { topic: topic.clone(), hook: Hook::Ingest, plugin: plugin.clone() },
+            "DETACH",
+        ),
+        (
+            Command::AddLink(LinkSpec {
+                name: link.clone(),
+                address: "hub:9440".to_owned(),
+                local_site: SiteName::new("edge").unwrap(),
+                authority: "A".to_owned(),
+                certificate: "C".to_owned(),
+                key: Secret("K".to_owned()),
+                topics: vec![topic.clone()],
+            }),
+            "ADDLINK",
+        ),
+        (Command::RemoveLink { name: link.clone() }, "REMOVEL"),
+        (Command::SetLinkTopics { name: link, topics: vec![topic] }, "SETL"),
+        (Command::AllocateProducerIds { count: 1_000 }, "ALLOC"),
+    ]
+}
+
+const SNAPSHOT: &str = "SNAP";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16).unwrap()).collect();
+    digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
+}
+
+#[test]
+fn commands_lie_on_disk_as_they_always_did() {
+    for (command, bytes) in golden() {
+        assert_eq!(hex(&encode_entry(3, &command).unwrap()), bytes, "{command:?}");
+        let entry = decode_entry(9, &unhex(bytes)).unwrap();
+        assert_eq!(entry, Entry { index: 9, term: 3, command });
+    }
+}
+
+/// An image with one of everything.
+fn image() -> Image {
+    let mut image = Image::default();
+    let mut index = 0;
+    for (mut command, _) in golden() {
+        if let Command::CreateTopic { name, mirror_of, .. } = &mut command {
+            (*name, *mirror_of) = (TopicName::new("readings").unwrap(), None);
+        }
+        let ends = matches!(
+            command,
+            Command::DeleteTopic { .. }
+                | Command::RemovePlugin { .. }
+                | Command::Detach { .. }
+                | Command::RemoveLink { .. }
+        );
+        if !ends {
+            index += 1;
+            image.apply(index, &command).unwrap();
+        }
+    }
+    image
+}
+
+#[test]
+fn images_lie_on_disk_as_they_always_did() {
+    let image = image();
+    assert_eq!(hex(&encode_snapshot(&image).unwrap()), SNAPSHOT);
+    assert_eq!(decode_snapshot(&unhex(SNAPSHOT)).unwrap(), image);
+}
+
+#[test]
+fn what_is_cut_off_too_long_or_newer_is_refused() {
+    let bytes = encode_snapshot(&image()).unwrap();
+    assert!(matches!(decode_snapshot(&[]), Err(FormatError::Empty { .. })));
+    for end in 1..bytes.len() {
+        assert!(decode_snapshot(&bytes[..end]).is_err(), "{end} bytes were taken");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(matches!(decode_snapshot(&longer), Err(FormatError::Trailing { len: 1, .. })));
+    let newer = [&[2], &bytes[1..]].concat();
+    let error = decode_snapshot(&newer).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the snapshot has format version 2, this program reads version 1: use a newer program"
+    );
+    assert!(decode_entry(1, &[VERSION, 0, 200]).is_err(), "a command nobody knows was taken");
+}
+
+#[test]
+fn an_image_that_contradicts_itself_is_refused() {
+    let whole = image();
+    let breaks: [fn(&mut Image); 4] = [
+        |image| {
+            image.topics.clear();
+            image.names.clear();
+        },
+        |image| image.plugins.clear(),
+        |image| {
+            let twice = image.all_attachments().next().unwrap().clone();
+            Arc::make_mut(image.attachments.values_mut().next().unwrap()).push(twice);
+        },
+        |image| {
+            Arc::make_mut(image.topics.values_mut().next().unwrap()).incarnations.clear();
+        },
+    ];
+    for (n, break_it) in breaks.iter().enumerate() {
+        let mut image = whole.clone();
+        break_it(&mut image);
+        let read = decode_snapshot(&encode_snapshot(&image).unwrap());
+        assert!(matches!(read, Err(FormatError::Inconsistent(_))), "break {n} was taken");
+    }
+}

@@ -1,0 +1,47 @@
+//! `serve`: runs a node until it is told to stop.
+
+use tidegate_broker::Node;
+use tracing_subscriber::EnvFilter;
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::note;
+use crate::settings::{LogFormat, LogSettings};
+
+pub async fn run(context: &Context) -> Result<(), Failure> {
+    start_log(&context.settings.log)?;
+    let mut interrupt = Interrupt::listen()?;
+    let config = context.settings.node.clone();
+    let (site, data) = (config.site.clone(), config.data.clone());
+    let node = Node::start(config).await.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let address = node.address();
+    tracing::info!(%site, %address, data = %data.display(), "serving");
+    interrupt.wait().await;
+    tracing::info!("stopping");
+    note("stopping; interrupt again to stop at once");
+    tokio::select! {
+        () = node.shutdown() => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = interrupt.wait() => {
+            Err(Failure::new(Exit::Failed, "stopped before the logs were closed; they are checked at the next start"))
+        }
+    }
+}
+
+/// Begins to write the node's log to standard error.
+pub fn start_log(settings: &LogSettings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.level)
+        .map_err(|error| Failure::of(Exit::Failed, &error).while_doing("cannot use log.level"))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let started = match settings.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| Failure::of(Exit::Failed, &*error).while_doing("cannot start the log"))
+}
