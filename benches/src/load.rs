@@ -54,10 +54,11 @@ impl Run {
 pub fn value(n: u64) -> String {
     let temperature = 20.0 + (n * 7_919 % 1_000) as f64 / 50.0;
     format!(
-        "{{\"device\":\"sensor-{:04}\",\"sequence\":{n:010},\"temperature\":{temperature:07.3},\
-         \"humidity\":{:05.1},\"pressure\":{:06.1},\"status\":\"ok\",\"firmware\":\"2.11.4\",\
+        "{{\"device\":\"sensor-{:04}\",\"sequence\":{},\"temperature\":{temperature:.3},\
+         \"humidity\":{:.1},\"pressure\":{:.1},\"status\":\"ok\",\"firmware\":\"2.11.4\",\
          \"site\":\"berlin-{:02}\",\"note\":\"periodic reading\"}}",
         n % 4_096,
+        1_000_000_000 + n,
         40.0 + (n % 200) as f64 / 10.0,
         990.0 + (n % 400) as f64 / 10.0,
         n % 16,

@@ -181,7 +181,7 @@ async fn halt_refuses_the_batch_with_the_reason_until_the_plugin_is_detached() {
         site.attach(&topic, deed, PoisonPolicy::Halt).await;
         let outcomes = site.send_batch(&topic).await;
         for outcome in outcomes {
-            let Err(DeliveryError::Refused { error, .. }) = outcome else {
+            let Err(DeliveryError::Refused(error)) = outcome else {
                 panic!("{deed}: {outcome:?}");
             };
             assert_eq!(error.code, ErrorCode::HaltedByPlugin, "{error:?}");

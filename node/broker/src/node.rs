@@ -13,7 +13,7 @@ use tidegate_plugin::{HostConfig, PluginHost};
 use tidegate_transport::{
     Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir,
 };
-use tidegate_types::{Timestamp, limits};
+use tidegate_types::{Incarnation, Timestamp, TopicId, TopicPartition, limits};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -166,21 +166,22 @@ impl Broker {
         &self,
         topic: &tidegate_metadata::Topic,
     ) -> Result<Arc<Topic>, tidegate_log::OpenError> {
-        open_topic(&self.logs, topic)
+        open_topic(&self.logs, topic, |_, incarnation| incarnation)
     }
 }
 
 fn open_topic(
     store: &LogStore,
     topic: &tidegate_metadata::Topic,
+    incarnation_of: impl Fn(TopicPartition, Incarnation) -> Incarnation,
 ) -> Result<Arc<Topic>, tidegate_log::OpenError> {
     let config = LogConfig { segment_bytes: topic.config.segment, flush: topic.config.flush };
     let logs = topic
         .partitions()
         .zip(&topic.incarnations)
         .map(|(partition, incarnation)| {
-            let at = tidegate_types::TopicPartition { topic: topic.id, partition };
-            store.open_log(at, *incarnation, config.clone())
+            let at = TopicPartition { topic: topic.id, partition };
+            store.open_log(at, incarnation_of(at, *incarnation), config)
         })
         .collect::<Result<Vec<_>, _>>()?;
     let (name, config) = (topic.name.clone(), topic.config.clone());
@@ -208,10 +209,23 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
     let logs =
         LogStore::open(disk, clock.clone(), &config.data, store).map_err(StartError::Logs)?;
     let image = metadata.image();
+    let found = logs.logs_on_disk().map_err(|source| unusable(&config.data, source))?;
     for topic in image.topics() {
-        let opened = open_topic(&logs, topic)
+        // A log whose folder is gone begins another life, lest its copies take it for the old one.
+        // A mirror's life is its source's: an empty copy of it begins anew.
+        let incarnation_of = |at, incarnation| {
+            if topic.mirror_of.is_some() || found.binary_search(&at).is_ok() {
+                return incarnation;
+            }
+            tracing::warn!(topic = %topic.name, log = %at, "a log is missing and begins empty");
+            Incarnation(TopicId::random().0.as_u64_pair().0)
+        };
+        let opened = open_topic(&logs, topic, incarnation_of)
             .map_err(|source| StartError::Topic { topic: topic.name.to_string(), source })?;
         topics.insert(opened);
+    }
+    for orphan in found.iter().filter(|at| image.topic_by_id(at.topic).is_none()) {
+        tracing::warn!(log = %orphan, "a log of no topic is left on disk: a delete was cut short");
     }
 
     let listener = Listener::bind(config.listen, &server_tls)?;
@@ -248,12 +262,15 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
 }
 
 fn lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn DiskFile>, StartError> {
-    let unusable = |source| StartError::Data { path: data.to_owned(), source };
-    disk.create_dir_all(data).map_err(unusable)?;
+    disk.create_dir_all(data).map_err(|source| unusable(data, source))?;
     disk.lock(&data.join("lock")).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => StartError::InUse { path: data.to_owned() },
-        _ => unusable(source),
+        _ => unusable(data, source),
     })
+}
+
+fn unusable(data: &Path, source: io::Error) -> StartError {
+    StartError::Data { path: data.to_owned(), source }
 }
 
 fn open_tls(config: &NodeConfig) -> Result<(Authority, ServerTls), StartError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_transport::{
-    ClientTls, CloseCode, Connection, ConnectOptions, Connector, FrameReceiver, FrameSender, Lost,
+    ClientTls, CloseCode, ConnectOptions, Connection, Connector, FrameReceiver, FrameSender, Lost,
     OpenError, RecvError, SendError, TlsError, Welcome,
 };
 use tidegate_wire::{ErrorBody, ErrorCode, Open, Request, Response};
@@ -160,8 +160,7 @@ impl Client {
     /// If the identity is of no use.
     pub fn new(config: ClientConfig) -> Result<Client, TlsError> {
         let connector = Connector::new(ClientTls::new(&config.identity)?);
-        let options =
-            ConnectOptions { timeout: config.connect_timeout, software: config.software };
+        let options = ConnectOptions { timeout: config.connect_timeout, software: config.software };
         Ok(Client {
             inner: Arc::new(Inner {
                 address: config.address,
@@ -195,9 +194,7 @@ impl Client {
         self.inner.connector.wait_idle().await;
     }
 
-    pub(crate) async fn connection(
-        &self,
-    ) -> Result<Connection, tidegate_transport::ConnectError> {
+    pub(crate) async fn connection(&self) -> Result<Connection, tidegate_transport::ConnectError> {
         Ok(self.connected().await?.0)
     }
 
@@ -257,14 +254,11 @@ impl Client {
             }
         };
         let waited = self.inner.request_timeout;
-        tokio::time::timeout(waited, ask)
-            .await
-            .unwrap_or(Err(RequestError::TimedOut { waited }))
+        tokio::time::timeout(waited, ask).await.unwrap_or(Err(RequestError::TimedOut { waited }))
     }
 
     async fn ask(&self, open: &Open, payload: &Bytes) -> Result<Response, RequestError> {
-        let parts: &[Bytes] =
-            if payload.is_empty() { &[] } else { std::slice::from_ref(payload) };
+        let parts: &[Bytes] = if payload.is_empty() { &[] } else { std::slice::from_ref(payload) };
         let (mut sender, mut receiver) = self.open(open, parts).await?;
         sender.finish();
         match receiver.recv::<Response>().await? {

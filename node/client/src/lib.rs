@@ -41,9 +41,8 @@ pub use consume::{
     ConsumeError, ConsumedRecord, Consumer, ConsumerConfig, Event, Header, RawSubscription,
 };
 pub use produce::{
-    Delivery, DeliveryError, Partitioner, Producer, ProducerConfig,
-    ProducerRecord, RawProduce, RawProduceReceiver, RawProduceSender, RecordMetadata, SendError,
-    key_partition,
+    Delivery, DeliveryError, Partitioner, Producer, ProducerConfig, ProducerRecord, RawProduce,
+    RawProduceReceiver, RawProduceSender, RecordMetadata, SendError, key_partition,
 };
 
 pub use tidegate_record::Compression;

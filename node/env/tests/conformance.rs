@@ -1,5 +1,6 @@
 //! One suite over every disk: what the contract of `Disk` says holds for the real and the simulated
 //! one alike. Then what only the simulated one can be asked: what a power cut leaves.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -122,7 +122,9 @@ mod tests {
         assert!(!backlog.wait_for_room(Duration::from_millis(1)));
         let called = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&called);
-        backlog.when_room(Box::new(move || drop(counter.fetch_add(1, Ordering::SeqCst))));
+        backlog.when_room(Box::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }));
         backlog.give_back(49);
         assert_eq!(called.load(Ordering::SeqCst), 0);
         backlog.give_back(1);

@@ -8,8 +8,9 @@
 //!   is made; in the last file, what the index was last told. Without an index all of it counts.
 //! - Bad bytes there are **damage**: kept where they are, told, never read; reading and writing go
 //!   on after them.
-//! - Beyond that they are a **torn tail**, which nobody was promised, or which was promised in the
-//!   last second before a crash and then proved whole by the scan: it is cut off.
+//! - Beyond that they are a **torn tail**, and cut off with all that follows, with a warning. What
+//!   was synced since the index was last told, a second at most, is kept if it is whole; damage to
+//!   just that cannot be told from a torn write.
 //!
 //! After a crash the tail that the index does not vouch for is written once more and synced: after
 //! a failed sync the page cache can hold bytes that the disk lacks and no later sync would write.

@@ -1,11 +1,13 @@
 //! The store on real files, and on one that fails at any moment.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 mod common;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use common::{command, node};
+use common::command;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -13,7 +15,15 @@ use redb::{Builder, StorageBackend};
 use tidegate_metadata::{
     Command, Image, MetadataStore, NodeRecord, OpenError, Outcome, StoreOptions, SubmitError,
 };
-use tidegate_types::{NodeId, SiteName, TopicConfig, TopicId, TopicName};
+use tidegate_types::{NodeId, SiteName, Timestamp, TopicConfig, TopicId, TopicName};
+
+fn node() -> NodeRecord {
+    NodeRecord {
+        site: SiteName::new("edge").unwrap(),
+        node: NodeId(1),
+        created: Timestamp(1_700_000_000_000),
+    }
+}
 
 fn create(name: &str) -> Command {
     Command::CreateTopic {
@@ -65,7 +75,7 @@ fn the_folder_of_another_node_or_a_running_one_is_refused() {
         assert!(matches!(error, OpenError::OtherNode { .. }), "{error}");
         assert!(error.to_string().contains("belongs to node 1 of site edge"), "{error}");
     }
-    let later = NodeRecord { created: tidegate_types::Timestamp(0), ..node() };
+    let later = NodeRecord { created: Timestamp(0), ..node() };
     assert_eq!(MetadataStore::open(&path, &later).unwrap().node(), &node());
 }
 

@@ -241,8 +241,8 @@ fn write_header(column: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>) -> Resu
         },
         None => NULL_HEADER,
     };
-    column.extend_from_slice(&name_len.to_le_bytes());
-    column.extend_from_slice(&value_len.to_le_bytes());
+    let lengths = u64::from(name_len) | u64::from(value_len) << 32;
+    column.extend_from_slice(&lengths.to_le_bytes());
     column.extend_from_slice(name);
     column.extend_from_slice(value.unwrap_or_default());
     Ok(())

@@ -1,11 +1,13 @@
 //! Guests that do what no plugin should: each is contained, named, and can be used again.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 mod common;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use common::{columns, context, host_at, run};
+use common::{columns, context, host_at, patient, run};
 use tidegate_plugin::{
     Instance, InstantiateError, Limits, LogLevel, Needs, Plugin, RunContext, RunError, Tag, Verdict,
 };
@@ -67,7 +69,7 @@ fn a_loop_ends_after_the_ticker_has_slept() {
 
 #[test]
 fn memory_ends_at_its_limit() {
-    let limits = Limits { memory: ByteSize::mib(16), ..Limits::default() };
+    let limits = Limits { memory: ByteSize::mib(16), ..patient() };
     let error = misbehave("allocate", limits);
     let RunError::OutOfMemory { asked, limit } = error else { panic!("{error}") };
     assert_eq!(limit, ByteSize::mib(16));
@@ -76,7 +78,7 @@ fn memory_ends_at_its_limit() {
 
 #[test]
 fn a_batch_too_large_for_the_memory_is_refused_and_not_fatal() {
-    let limits = Limits { memory: ByteSize::mib(4), ..Limits::default() };
+    let limits = Limits { memory: ByteSize::mib(4), ..patient() };
     let mut instance = hostile_that("keep", limits);
     let big = "x".repeat(8 << 20);
     let error = run(&mut instance, &[&big]).unwrap_err();
@@ -86,14 +88,14 @@ fn a_batch_too_large_for_the_memory_is_refused_and_not_fatal() {
 
 #[test]
 fn the_text_of_a_panic_is_told() {
-    let error = misbehave("panic", Limits::default());
+    let error = misbehave("panic", patient());
     let RunError::Panicked { message } = &error else { panic!("{error}") };
     assert!(message.contains("asked to panic | over two lines"), "{message}");
 }
 
 #[test]
 fn recursion_ends_with_the_stack() {
-    let error = misbehave("recurse", Limits::default());
+    let error = misbehave("recurse", patient());
     match &error {
         RunError::StackOverflow => {}
         RunError::Trapped { message } => assert!(message.contains("calling itself"), "{error}"),
@@ -103,7 +105,7 @@ fn recursion_ends_with_the_stack() {
 
 #[test]
 fn an_answer_ends_at_its_limit() {
-    let limits = Limits { memory: ByteSize::mib(256), ..Limits::default() };
+    let limits = Limits { memory: ByteSize::mib(256), ..patient() };
     let error = misbehave("big", limits);
     assert_eq!(error, RunError::OutputTooLarge { limit: ByteSize::mib(32) });
 }
@@ -111,16 +113,16 @@ fn an_answer_ends_at_its_limit() {
 #[test]
 fn what_plugins_are_not_given_is_named() {
     for (mode, import) in [("stderr", "wasi:cli/stderr"), ("clock", "wasi:clocks/wall-clock")] {
-        let error = misbehave(mode, Limits::default());
+        let error = misbehave(mode, patient());
         let RunError::Forbidden { import: called } = &error else { panic!("{mode}: {error}") };
         assert!(called.starts_with(import), "{mode}: {called}");
     }
-    assert!(run(&mut hostile_that("environment", Limits::default()), &["a"]).is_ok());
+    assert!(run(&mut hostile_that("environment", patient()), &["a"]).is_ok());
 }
 
 #[test]
 fn an_error_of_the_plugin_keeps_its_words() {
-    let error = misbehave("error", Limits::default());
+    let error = misbehave("error", patient());
     assert_eq!(error, RunError::Refused { reason: "asked for an error".to_owned() });
 }
 
@@ -146,14 +148,14 @@ fn malformed_answers_are_refused_and_say_what_is_wrong() {
         "too-many",
         "failed-and-emitted",
     ] {
-        let error = misbehave(mode, Limits::default());
+        let error = misbehave(mode, patient());
         assert!(matches!(error, RunError::Malformed { .. }), "{mode}: {error}");
     }
 }
 
 #[test]
 fn a_rejection_is_not_an_error() {
-    let mut instance = hostile_that("reject", Limits::default());
+    let mut instance = hostile_that("reject", patient());
     let outcome = run(&mut instance, &["a"]).unwrap();
     assert_eq!(outcome.verdict, Verdict::Reject { reason: "asked to reject".to_owned() });
 }
@@ -175,7 +177,7 @@ fn a_plugin_that_fails_while_configured_gives_no_instance() {
 
 #[test]
 fn what_it_logs_and_counts_is_bounded() {
-    let mut instance = hostile_that("chatter", Limits::default());
+    let mut instance = hostile_that("chatter", patient());
     run(&mut instance, &["a"]).unwrap();
     let journal = instance.take_journal();
     assert_eq!(journal.lines.len(), 256);
@@ -187,7 +189,7 @@ fn what_it_logs_and_counts_is_bounded() {
 
 #[test]
 fn what_it_said_before_a_trap_is_not_lost() {
-    let mut instance = hostile_that("panic:value", Limits::default());
+    let mut instance = hostile_that("panic:value", patient());
     run(&mut instance, &["poison"]).unwrap_err();
     let journal = instance.take_journal();
     assert_eq!(journal.lines.len(), 1);
@@ -198,7 +200,7 @@ fn what_it_said_before_a_trap_is_not_lost() {
 #[test]
 fn the_same_batch_gives_the_same_bytes() {
     let value = |mode: &str, seed: u64| {
-        let mut instance = hostile_that(mode, Limits::default());
+        let mut instance = hostile_that(mode, patient());
         let context = RunContext { seed, ..context() };
         let mut batch = columns(instance.needs(), &["a"]);
         let outcome = instance.run(&mut batch, &context).unwrap();
@@ -214,7 +216,7 @@ fn the_same_batch_gives_the_same_bytes() {
 
 #[test]
 fn an_instance_asks_only_for_what_it_needs_and_tells_its_memory() {
-    let mut instance = hostile_that("allocate:value", Limits::default());
+    let mut instance = hostile_that("allocate:value", patient());
     assert_eq!(instance.needs(), Needs::VALUES);
     let before = instance.memory();
     assert!(before > ByteSize::bytes(0) && before < ByteSize::mib(4), "{before}");
@@ -226,7 +228,7 @@ fn an_instance_asks_only_for_what_it_needs_and_tells_its_memory() {
 
 #[test]
 fn an_empty_batch_is_not_handed_on() {
-    let mut instance = hostile_that("panic", Limits::default());
+    let mut instance = hostile_that("panic", patient());
     assert!(run(&mut instance, &[]).is_ok());
 }
 

@@ -1,14 +1,16 @@
 //! What is installed, what is refused, and what survives on disk.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 mod common;
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{columns, context, host_at};
+use common::{columns, context, host_at, patient};
 use tidegate_plugin::{
-    Backend, Column, HostConfig, InspectError, InstallError, InstantiateError, Limits, LoadError,
+    Backend, Column, HostConfig, InspectError, InstallError, InstantiateError, LoadError,
     PluginHost, Verdict, hash_of,
 };
 use tidegate_test_guests::{HOSTILE, KEEP, SPREAD};
@@ -97,7 +99,7 @@ fn damaged_components_are_refused_or_run_and_never_bring_the_host_down() {
         match host.install(&bytes) {
             Ok(installed) => {
                 let plugin = host.load(&installed.hash).unwrap();
-                if let Ok(mut instance) = plugin.instantiate("\"all\"", Limits::default()) {
+                if let Ok(mut instance) = plugin.instantiate("\"all\"", patient()) {
                     let _ = common::run(&mut instance, &["a"]);
                 }
             }
@@ -118,7 +120,7 @@ fn code_survives_a_restart_and_is_not_compiled_again() {
     let written = fs::metadata(&code).unwrap().modified().unwrap();
     let host = host_at(dir.path());
     let plugin = host.load(&hash).unwrap();
-    let mut instance = plugin.instantiate("\"all\"", Limits::default()).unwrap();
+    let mut instance = plugin.instantiate("\"all\"", patient()).unwrap();
     assert!(common::run(&mut instance, &["a", "b"]).is_ok());
     assert_eq!(fs::metadata(&code).unwrap().modified().unwrap(), written);
     assert!(Arc::ptr_eq(&plugin, &host.load(&hash).unwrap()), "loaded code is shared");
@@ -135,7 +137,7 @@ fn damaged_or_foreign_code_is_compiled_again() {
     for bytes in [&damaged[..], &whole[..whole.len() - 100], b""] {
         fs::write(&code, bytes).unwrap();
         let plugin = host_at(dir.path()).load(&hash).unwrap();
-        let mut instance = plugin.instantiate("\"all\"", Limits::default()).unwrap();
+        let mut instance = plugin.instantiate("\"all\"", patient()).unwrap();
         assert!(common::run(&mut instance, &["a"]).is_ok());
         assert_eq!(fs::read(&code).unwrap().len(), whole.len());
     }
@@ -163,8 +165,7 @@ fn a_removed_plugin_is_gone_and_its_instances_run_on() {
     let dir = tempfile::tempdir().unwrap();
     let host = host_at(dir.path());
     let hash = host.install(KEEP).unwrap().hash;
-    let mut instance =
-        host.load(&hash).unwrap().instantiate("\"none\"", Limits::default()).unwrap();
+    let mut instance = host.load(&hash).unwrap().instantiate("\"none\"", patient()).unwrap();
     assert!(host.remove(&hash).unwrap());
     assert!(!host.remove(&hash).unwrap());
     assert!(matches!(host.load(&hash), Err(LoadError::NotInstalled { .. })));
@@ -177,7 +178,7 @@ fn a_configuration_is_checked_by_the_plugin() {
     let dir = tempfile::tempdir().unwrap();
     let host = host_at(dir.path());
     let plugin = host.load(&host.install(KEEP).unwrap().hash).unwrap();
-    let refused = |config: &str| plugin.instantiate(config, Limits::default()).unwrap_err();
+    let refused = |config: &str| plugin.instantiate(config, patient()).unwrap_err();
     assert_eq!(refused("\"some\"").to_string(), "configuration refused: unknown mode \"some\"");
     let long = " ".repeat(300 << 10);
     assert!(matches!(refused(&long), InstantiateError::ConfigTooLong { .. }));
@@ -193,8 +194,7 @@ fn the_interpreter_gives_the_same_answers_and_keeps_its_own_code() {
     let mut answers = Vec::new();
     for host in [&native, &interpreter] {
         let hash = host.install(HOSTILE).unwrap().hash;
-        let mut instance =
-            host.load(&hash).unwrap().instantiate("\"upper\"", Limits::default()).unwrap();
+        let mut instance = host.load(&hash).unwrap().instantiate("\"upper\"", patient()).unwrap();
         let mut batch = columns(instance.needs(), &["abc", "", "Def"]);
         let outcome = instance.run(&mut batch, &context()).unwrap();
         let Verdict::Tags(tags) = outcome.verdict else { panic!("no tags: {outcome:?}") };
@@ -215,7 +215,7 @@ fn a_bounded_reservation_limits_nothing_but_speed() {
     let plugin = host.load(&hash).unwrap();
     // More than is reserved: the memory moves.
     let big = "x".repeat(8 << 20);
-    let mut instance = plugin.instantiate("\"upper\"", Limits::default()).unwrap();
+    let mut instance = plugin.instantiate("\"upper\"", patient()).unwrap();
     let outcome = common::run(&mut instance, &[&big]).unwrap();
     let Verdict::Tags(tags) = outcome.verdict else { panic!("no tags") };
     assert_eq!(tags.values.get(0).len(), big.len());

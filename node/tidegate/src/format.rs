@@ -42,7 +42,9 @@ pub enum ParseFormatError {
         at: usize,
     },
     /// An unknown escape.
-    #[error("unknown escape \\{escape} at character {at} of the format: use \\n \\r \\t \\0 \\\\ or \\xHH")]
+    #[error(
+        "unknown escape \\{escape} at character {at} of the format: use \\n \\r \\t \\0 \\\\ or \\xHH"
+    )]
     Escape {
         /// What follows the backslash.
         escape: String,

@@ -6,12 +6,14 @@
 
 pub mod cli;
 mod commands;
+mod demo;
 pub mod exit;
 pub mod format;
 mod interrupt;
 mod invitation;
 pub mod lines;
 pub mod output;
+pub mod relay;
 pub mod settings;
 mod views;
 
@@ -37,7 +39,7 @@ pub fn run() -> ExitCode {
     match commands::run(&cli) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            output::tell(&format!("error: {failure}"));
             failure.exit().into()
         }
     }

@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn the_last_line_may_lack_its_line_feed_and_empty_lines_count() {
         let options = LineOptions::default;
-        assert_eq!(values(b"one\n\ntwo\xff\nlast", options()), some(&[b"one", b"", b"two\xff", b"last"]));
+        assert_eq!(
+            values(b"one\n\ntwo\xff\nlast", options()),
+            some(&[b"one", b"", b"two\xff", b"last"])
+        );
         assert_eq!(values(b"one\n", options()), some(&[b"one"]));
         assert_eq!(values(b"", options()), some(&[]));
     }
@@ -207,8 +210,7 @@ mod tests {
     #[test]
     fn an_endless_line_is_refused_before_it_fills_the_memory() {
         let endless = io::repeat(b'x').take(1 << 40);
-        let mut reader =
-            LineReader::new(BufReader::new(endless), LineOptions::default());
+        let mut reader = LineReader::new(BufReader::new(endless), LineOptions::default());
         assert!(matches!(reader.next_record(), Err(ReadLineError::TooLong { line: 1, .. })));
     }
 }

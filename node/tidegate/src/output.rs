@@ -128,10 +128,15 @@ pub fn human_duration(time: Duration) -> String {
     }
 }
 
+/// Writes a line to standard error; where nobody reads that either, there is no one to tell.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// A note to whoever sits at the terminal; silent where standard error is no terminal.
 pub fn note(text: &str) {
     if io::stderr().is_terminal() {
-        eprintln!("{text}");
+        tell(text);
     }
 }
 

@@ -188,9 +188,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
-        params
-            .subject_alt_names
-            .push(SanType::URI(uri.as_str().try_into().map_err(sign)?));
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().map_err(sign)?));
         if let Role::Node { .. } = role {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
             add_host_names(&mut params, names)?;
@@ -282,7 +280,8 @@ mod tests {
         let first = Authority::create(&site("hq")).unwrap();
         let again =
             Authority::from_pem(&site("hq"), first.certificate_pem(), &first.key_pem()).unwrap();
-        let issued = again.issue_node(NodeId(1), &["gw.example".into(), "10.0.0.7".into()]).unwrap();
+        let issued =
+            again.issue_node(NodeId(1), &["gw.example".into(), "10.0.0.7".into()]).unwrap();
         let (leaf, ca) = (der(&issued.certificate), der(first.certificate_pem()));
         let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
         let (_, ca) = X509Certificate::from_der(&ca).unwrap();

@@ -71,7 +71,8 @@ impl Connection {
         let chain = quic
             .peer_identity()
             .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
-        let leaf = chain.as_ref().and_then(|chain| chain.first()).ok_or(RoleError::NoCertificate)?;
+        let leaf =
+            chain.as_ref().and_then(|chain| chain.first()).ok_or(RoleError::NoCertificate)?;
         let role = Role::from_certificate(leaf)?;
         Ok(Connection { quic, role })
     }

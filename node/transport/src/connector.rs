@@ -180,10 +180,8 @@ impl Connector {
         address: &str,
         options: &ConnectOptions,
     ) -> Result<(Connection, Welcome), ConnectError> {
-        let timed_out = || ConnectError::TimedOut {
-            address: address.to_owned(),
-            waited: options.timeout,
-        };
+        let timed_out =
+            || ConnectError::TimedOut { address: address.to_owned(), waited: options.timeout };
         tokio::time::timeout(options.timeout, self.dial(address, options))
             .await
             .unwrap_or_else(|_| Err(timed_out()))
@@ -245,7 +243,7 @@ impl Connector {
         }
         let socket = settings::bind(SocketAddr::new(any, 0))?;
         let endpoint =
-            Endpoint::new(settings::endpoint(), None, socket, Arc::new(TokioRuntime))?;
+            Endpoint::new(settings::endpoint(None), None, socket, Arc::new(TokioRuntime))?;
         endpoints[slot] = Some(endpoint.clone());
         Ok(endpoint)
     }
@@ -284,7 +282,10 @@ async fn attempt(
 /// Of two addresses' failures the one that says more: an answer over none.
 fn more_telling(first: Option<ConnectError>, second: ConnectError) -> ConnectError {
     let answered = |error: &ConnectError| {
-        !matches!(error, ConnectError::Lost { source: Lost::TimedOut } | ConnectError::Socket { .. })
+        !matches!(
+            error,
+            ConnectError::Lost { source: Lost::TimedOut } | ConnectError::Socket { .. }
+        )
     };
     match first {
         Some(first) if answered(&first) => first,

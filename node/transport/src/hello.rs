@@ -105,9 +105,9 @@ pub async fn answer_hello(
                 AcceptError::Hello { source: OpenError::TooSlow } => {
                     (CloseCode::TooSlow, "no hello within the time allowed".to_owned())
                 }
-                AcceptError::Hello { source: OpenError::Recv { source: RecvError::Frame { source } } } => {
-                    (CloseCode::BadFrame, format!("no hello of tidegate: {source}"))
-                }
+                AcceptError::Hello {
+                    source: OpenError::Recv { source: RecvError::Frame { source } },
+                } => (CloseCode::BadFrame, format!("no hello of tidegate: {source}")),
                 other => (CloseCode::BadFrame, other.to_string()),
             };
             connection.close(code, &reason);

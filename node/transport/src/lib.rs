@@ -17,6 +17,7 @@ mod connector;
 mod hello;
 mod listener;
 mod lost;
+mod restart;
 mod role;
 mod settings;
 mod stream;

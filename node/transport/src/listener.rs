@@ -125,7 +125,7 @@ impl Listener {
         let configs = Arc::new(Configs::new(tls));
         let socket = settings::bind(address).map_err(failed)?;
         let endpoint = Endpoint::new(
-            settings::endpoint(),
+            settings::endpoint(Some(&tls.restart)),
             Some(ServerConfig::clone(&configs.network)),
             socket,
             Arc::new(TokioRuntime),
@@ -174,8 +174,7 @@ impl Listener {
                 let _ = incoming.retry();
                 continue;
             }
-            let configs =
-                self.configs.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner).clone();
             return Some(Incoming { incoming, configs });
         }
     }
@@ -222,9 +221,8 @@ impl Incoming {
         } else {
             self.configs.network.clone()
         };
-        let handshake = |source: quinn::ConnectionError| AcceptError::Handshake {
-            source: source.into(),
-        };
+        let handshake =
+            |source: quinn::ConnectionError| AcceptError::Handshake { source: source.into() };
         let connecting = self.incoming.accept_with(config).map_err(handshake)?;
         let deadline = tokio::time::Instant::now() + limits::HELLO_TIMEOUT;
         let quic = tokio::time::timeout_at(deadline, connecting)

@@ -81,17 +81,16 @@ impl Role {
     /// # Errors
     /// If it has none, several, or one that is not understood.
     pub fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Role, RoleError> {
-        let unreadable =
-            |e: &dyn fmt::Display| RoleError::Certificate { reason: e.to_string() };
+        let unreadable = |e: &dyn fmt::Display| RoleError::Certificate { reason: e.to_string() };
         let (_, parsed) =
             X509Certificate::from_der(certificate.as_ref()).map_err(|e| unreadable(&e))?;
         let names = parsed.subject_alternative_name().map_err(|e| unreadable(&e))?;
-        let mut uris = names
-            .iter()
-            .flat_map(|names| names.value.general_names.iter())
-            .filter_map(|name| match name {
-                GeneralName::URI(uri) if uri.starts_with(SCHEME) => Some(*uri),
-                _ => None,
+        let mut uris =
+            names.iter().flat_map(|names| names.value.general_names.iter()).filter_map(|name| {
+                match name {
+                    GeneralName::URI(uri) if uri.starts_with(SCHEME) => Some(*uri),
+                    _ => None,
+                }
             });
         let uri = uris.next().ok_or(RoleError::Missing)?;
         if uris.next().is_some() {

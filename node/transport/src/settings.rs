@@ -10,6 +10,8 @@ use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tidegate_types::limits;
 
+use crate::restart::RestartKey;
+
 /// Largest datagram looked for between machines: fits Ethernet over IPv6.
 const MTU_NETWORK: u16 = 1_452;
 
@@ -71,9 +73,13 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Settings of an endpoint: it takes datagrams as large as the largest looked for.
-pub(crate) fn endpoint() -> EndpointConfig {
+/// Settings of an endpoint: it takes datagrams as large as the largest looked for. A node's answers
+/// for the connections of its earlier processes.
+pub(crate) fn endpoint(node: Option<&RestartKey>) -> EndpointConfig {
     let mut config = EndpointConfig::default();
+    if let Some(key) = node {
+        key.apply(&mut config);
+    }
     if let Err(error) = config.max_udp_payload_size(MTU_LOOPBACK) {
         tracing::debug!(%error, "keeping the default datagram size");
     }

@@ -53,9 +53,7 @@ impl Server {
     /// Establishes the next connection in the background.
     fn establish(&self) -> JoinHandle<Result<(Connection, Hello), AcceptError>> {
         let listener = self.listener.clone();
-        tokio::spawn(async move {
-            listener.accept().await.unwrap().establish(&local_node()).await
-        })
+        tokio::spawn(async move { listener.accept().await.unwrap().establish(&local_node()).await })
     }
 
     async fn connect_as(&self, identity: &Identity) -> Result<(Connection, Welcome), ConnectError> {
@@ -139,8 +137,7 @@ async fn a_certificate_of_another_authority_is_refused_and_told() {
 async fn a_server_of_another_authority_is_not_talked_to() {
     let server = Server::start();
     let accepted = server.establish();
-    let error =
-        server.connect_as(&client_identity(&Authority::create(&site("hq")).unwrap())).await;
+    let error = server.connect_as(&client_identity(&Authority::create(&site("hq")).unwrap())).await;
     let error = error.unwrap_err();
     assert!(
         matches!(
@@ -158,9 +155,10 @@ async fn a_clients_certificate_does_not_serve() {
     let own = client_identity(&authority);
     let listener = Listener::bind(LOCAL, &ServerTls::new(&own).unwrap()).unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let accept = tokio::spawn(async move {
-        listener.accept().await.unwrap().establish(&local_node()).await
-    });
+    let accept =
+        tokio::spawn(
+            async move { listener.accept().await.unwrap().establish(&local_node()).await },
+        );
     let tls = ClientTls::new(&client_identity(&authority)).unwrap();
     let error = connect(&address, tls, &ConnectOptions::default()).await.unwrap_err();
     assert!(matches!(error, ConnectError::NotAuthorized { .. }), "{error:?}");
@@ -246,8 +244,7 @@ async fn a_length_over_the_limit_is_cut_off_at_once() {
     // Only the prefix is sent: the server must not wait for what it promises.
     let (error, lost) = first_bytes(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1]).await;
     let AcceptError::Hello {
-        source:
-            OpenError::Recv { source: RecvError::Frame { source: FrameError::TooLong { len } } },
+        source: OpenError::Recv { source: RecvError::Frame { source: FrameError::TooLong { len } } },
     } = error
     else {
         panic!("{error:?}");
@@ -258,8 +255,7 @@ async fn a_length_over_the_limit_is_cut_off_at_once() {
 
 #[tokio::test]
 async fn a_hello_of_another_protocol_is_told_apart() {
-    let hello =
-        Open::Hello(Hello { magic: 1, version: 1, features: 0, software: String::new() });
+    let hello = Open::Hello(Hello { magic: 1, version: 1, features: 0, software: String::new() });
     let bytes = tidegate_wire::frame::encode_header(&hello, 0).unwrap();
     let (error, lost) = first_bytes(&bytes).await;
     assert_eq!(error, AcceptError::Magic { magic: 1 });
@@ -326,7 +322,8 @@ async fn messages_and_payloads_arrive_whole_and_in_order() {
         let batch = ProduceBatch { number: number as u64, partition: PartitionId(0) };
         let whole = payload(*size);
         // In parts: what is sent back to back is one payload.
-        let parts = [whole.slice(..size / 3), whole.slice(size / 3..size / 2), whole.slice(size / 2..)];
+        let parts =
+            [whole.slice(..size / 3), whole.slice(size / 3..size / 2), whole.slice(size / 2..)];
         sender.send(&batch, &parts).await.unwrap();
     }
     sender.finish();
@@ -426,10 +423,49 @@ async fn closing_tells_the_peer_why() {
     let lost = Lost::Closed { code: CloseCode::ShuttingDown, reason: "back soon".into() };
     assert_eq!(client.closed().await, lost);
     assert_eq!(waiting.await.unwrap(), Err(RecvError::Lost { source: lost.clone() }));
-    assert_eq!(
-        lost.to_string(),
-        "the peer closed the connection (shutting down): back soon"
-    );
+    assert_eq!(lost.to_string(), "the peer closed the connection (shutting down): back soon");
     assert_eq!(peer.closed().await, Lost::ClosedHere);
     assert!(server.listener.accept().await.is_none());
+}
+
+/// Runs a listener in a runtime of its own, so that it can be ended as a kill does: without a word.
+fn listen_apart(own: &Identity, address: SocketAddr) -> (tokio::runtime::Runtime, SocketAddr) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let listener = Listener::bind(address, &ServerTls::new(own).unwrap()).unwrap();
+    let bound = listener.local_addr().unwrap();
+    runtime.spawn(async move {
+        let mut kept = Vec::new();
+        while let Some(incoming) = listener.accept().await {
+            kept.push(incoming.establish(&local_node()).await);
+        }
+    });
+    drop(_inside);
+    (runtime, bound)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_killed_tells_its_peers_so_when_it_is_back() {
+    let authority = Authority::create(&site("hq")).unwrap();
+    let own = identity(&authority, &Role::Node { site: site("hq"), id: NodeId(3) });
+    let (first, address) = listen_apart(&own, LOCAL);
+    let tls = ClientTls::new(&client_identity(&authority)).unwrap();
+    let options = ConnectOptions::default();
+    let (connection, _) = connect(&address.to_string(), tls, &options).await.unwrap();
+
+    first.shutdown_background();
+    // The port is free once the last task of the killed listener is gone.
+    let rebound = tokio::time::timeout(Duration::from_secs(10), async {
+        while settings::bind(address).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    rebound.await.unwrap();
+    let (second, _) = listen_apart(&own, address);
+    // Something to send, as peers have: without it the next sign of life would bring it out.
+    let _stream = connection.open(&Open::Request(Request::Status), &[]).await;
+    let lost = tokio::time::timeout(Duration::from_secs(10), connection.closed()).await;
+    assert_eq!(lost.unwrap(), Lost::Restarted);
+    second.shutdown_background();
 }

@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tidegate_types::{ByteSize, Secret};
 use tidegate_wire::ALPN;
 
+use crate::restart::RestartKey;
 use crate::role::{Role, RoleError};
 
 /// The name under which every node is called in TLS, whatever address leads to it: the authority
@@ -137,6 +138,7 @@ impl TlsError {
 #[derive(Clone)]
 pub struct ServerTls {
     pub(crate) crypto: Arc<QuicServerConfig>,
+    pub(crate) restart: RestartKey,
 }
 
 // What is inside holds a private key: nothing of it is shown.
@@ -171,7 +173,7 @@ impl ServerTls {
             .map_err(TlsError::unusable)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         let crypto = QuicServerConfig::try_from(config).map_err(TlsError::unusable)?;
-        Ok(ServerTls { crypto: Arc::new(crypto) })
+        Ok(ServerTls { crypto: Arc::new(crypto), restart: RestartKey::of(&identity.key) })
     }
 }
 
@@ -224,10 +226,7 @@ impl Parts {
     }
 }
 
-fn certificates(
-    what: &'static str,
-    pem: &str,
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| TlsError::Pem { what, source })?;

@@ -13,8 +13,7 @@ use crate::authority::{Authority, IssueError, LoadAuthorityError};
 use crate::role::{Role, RoleError};
 use crate::tls::{Identity, ReadIdentityError};
 
-const FILES: [&str; 6] =
-    ["ca.pem", "ca.key", "node.pem", "node.key", "client.pem", "client.key"];
+const FILES: [&str; 6] = ["ca.pem", "ca.key", "node.pem", "node.key", "client.pem", "client.key"];
 
 /// Name of the client whose certificate is made with the folder.
 const FIRST_CLIENT: &str = "admin";

@@ -121,9 +121,8 @@ impl FrameHead {
         if u64::from(header) > limits::MAX_FRAME_HEADER.get() {
             return Err(FrameError::HeaderTooLong { len: header });
         }
-        let payload = body
-            .checked_sub(header)
-            .ok_or(FrameError::HeaderBeyondFrame { header, frame: len })?;
+        let payload =
+            body.checked_sub(header).ok_or(FrameError::HeaderBeyondFrame { header, frame: len })?;
         Ok(FrameHead { header, payload })
     }
 
@@ -156,8 +155,8 @@ pub fn encode_header<T: Serialize + ?Sized>(
 ) -> Result<Bytes, EncodeError> {
     let mut out = Vec::with_capacity(PREFIX_LEN + 64);
     out.extend_from_slice(&[0; PREFIX_LEN]);
-    let mut out = postcard::to_extend(message, out)
-        .map_err(|source| EncodeError::Message { source })?;
+    let mut out =
+        postcard::to_extend(message, out).map_err(|source| EncodeError::Message { source })?;
     let header = out.len() - PREFIX_LEN;
     if header > limits::MAX_FRAME_HEADER.as_usize() {
         return Err(EncodeError::HeaderTooLong { len: header });

@@ -46,12 +46,8 @@ where
 
 #[test]
 fn golden_hello() {
-    let hello = Open::Hello(Hello {
-        magic: MAGIC,
-        version: VERSION,
-        features: 0,
-        software: "tg/1".into(),
-    });
+    let hello =
+        Open::Hello(Hello { magic: MAGIC, version: VERSION, features: 0, software: "tg/1".into() });
     #[rustfmt::skip]
     let golden = [
         0, 0, 0, 17,                        // length: what follows

@@ -2,5 +2,7 @@
 //! input. A target panics where an invariant does not hold; any input is fine otherwise.
 
 mod record;
+mod wire;
 
 pub use record::{record_batch, record_round_trip, record_sealed};
+pub use wire::{wire_messages, wire_stream};

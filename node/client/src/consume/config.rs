@@ -49,8 +49,8 @@ pub enum ConsumeError {
         /// Why.
         error: ErrorBody,
     },
-    /// The node was away for too long. It is over.
-    #[error("the node was out of reach for {} s", .after.as_secs())]
+    /// The node was away for too long, or at the very beginning. It is over.
+    #[error("the node is out of reach, for {} s by now", .after.as_secs())]
     Unreachable {
         /// For how long.
         after: Duration,

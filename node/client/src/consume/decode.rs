@@ -188,8 +188,11 @@ mod tests {
             assert_eq!(out[2].timestamp, Timestamp(1_002));
             assert_eq!(out[3].partition, PartitionId(3));
             let h = Bytes::from_static(b"h");
-            let headers =
-                [(h.clone(), Some(Bytes::from_static(b"1"))), (h, None), (Bytes::new(), Some(Bytes::new()))];
+            let headers = [
+                (h.clone(), Some(Bytes::from_static(b"1"))),
+                (h, None),
+                (Bytes::new(), Some(Bytes::new())),
+            ];
             assert_eq!(out[3].headers, headers);
         }
     }

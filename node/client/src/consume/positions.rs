@@ -64,8 +64,7 @@ impl Positions {
     /// Takes the beginnings that the node found. After the first time, what is known stays.
     pub(super) fn handle_ready(&mut self, starts: &[PartitionStart]) {
         for start in starts {
-            let end =
-                if self.config.until_end { start.high_watermark } else { Offset(i64::MAX) };
+            let end = if self.config.until_end { start.high_watermark } else { Offset(i64::MAX) };
             let found = Position { next: start.next, end, failed: false };
             let at = self.partitions.entry(start.partition).or_insert(found);
             // The node may have had to begin later, where the log now starts.

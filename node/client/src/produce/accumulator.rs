@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use tidegate_record::{
-    Batch, BatchBuilder, BuildError, BuildOptions, Compression, HEADER_LEN,
-};
+use tidegate_record::{Batch, BatchBuilder, BuildError, BuildOptions, Compression, HEADER_LEN};
 use tidegate_types::{Offset, PartitionId, ProducerStamp, Timestamp, limits};
 use tokio::sync::{Notify, Semaphore};
 
@@ -40,7 +38,30 @@ struct State {
     /// Batches not settled, oldest first.
     unsettled: BTreeMap<u64, Arc<Outcome>>,
     next_id: u64,
+    /// Senders that wait for room.
+    waiting: usize,
     closed: bool,
+}
+
+/// A sender that waits for room, for as long as it does.
+struct Waiting<'a>(&'a Accumulator);
+
+impl Waiting<'_> {
+    fn begin(accumulator: &Accumulator) -> Waiting<'_> {
+        let mut state = accumulator.lock();
+        state.waiting += 1;
+        if state.make_room() {
+            accumulator.wake.notify_one();
+        }
+        drop(state);
+        Waiting(accumulator)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
 }
 
 struct Gathering {
@@ -96,7 +117,8 @@ fn build(builder: &mut BatchBuilder, stamp: Option<ProducerStamp>) -> Result<Byt
     let built = match builder.build() {
         // What does not pack below the limit may still fit as it is.
         Err(BuildError::TooLarge { .. }) => {
-            builder.set_options(BuildOptions { compression: Compression::None, ..*builder.options() });
+            builder
+                .set_options(BuildOptions { compression: Compression::None, ..*builder.options() });
             builder.build()
         }
         other => other,
@@ -133,6 +155,7 @@ impl Accumulator {
             sealed: VecDeque::new(),
             unsettled: BTreeMap::new(),
             next_id: 0,
+            waiting: 0,
             closed: false,
         };
         Accumulator { config, state: Mutex::new(state), wake: Notify::new(), budget }
@@ -162,8 +185,7 @@ impl Accumulator {
         let room = match self.budget.try_acquire_many(permits) {
             Ok(room) => room,
             Err(_) => {
-                // The driver may be waiting for a batch to fill that now cannot.
-                self.flush();
+                let _waiting = Waiting::begin(self);
                 self.budget.acquire_many(permits).await.map_err(|_| SendError::Closed)?
             }
         };
@@ -281,8 +303,12 @@ impl Accumulator {
     /// A batch has been settled.
     pub(super) fn settle(&self, batch: &Sealed, result: Result<Option<Offset>, DeliveryError>) {
         batch.outcome.settle(result);
-        self.lock().unsettled.remove(&batch.id);
         self.budget.add_permits(batch.cost);
+        let mut state = self.lock();
+        state.unsettled.remove(&batch.id);
+        if state.make_room() {
+            self.wake.notify_one();
+        }
     }
 
     /// The topic has so many partitions now.
@@ -328,6 +354,16 @@ impl State {
         if PartitionId(self.in_turn % self.partitions.max(1)) == partition {
             self.in_turn = self.in_turn.wrapping_add(1) % self.partitions.max(1);
         }
+    }
+
+    /// Seals all that is open if someone waits for room and nothing else is going to give any.
+    /// While batches are on their way they will, and open ones rather fill.
+    fn make_room(&mut self) -> bool {
+        let stuck = self.waiting > 0 && self.unsettled.len() == self.open.len();
+        if stuck {
+            self.seal_all();
+        }
+        stuck
     }
 
     fn seal_all(&mut self) {

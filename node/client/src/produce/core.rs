@@ -7,8 +7,9 @@
 //! What it holds true for an idempotent producer:
 //! - Batches of one partition are sent in the order in which they were pushed, and those in flight
 //!   are always the oldest ones. A batch keeps its sequence for every attempt until it is settled.
-//! - At most [`limits::PRODUCER_BATCHES_REMEMBERED`] batches of a partition are in flight, because
-//!   a node recognises no older ones as duplicates.
+//! - From the oldest batch of a partition that is not settled, at most
+//!   [`limits::PRODUCER_BATCHES_REMEMBERED`] are sent, itself and settled ones among them: the node
+//!   remembers no more, and must recognise that oldest one as a duplicate.
 //! - A batch that fails for good leaves a gap in its partition's sequences. From then on nothing
 //!   new is sent until the fate of all that was sent is known: acknowledged, failed, or refused
 //!   for the gap and so surely not stored. Then the producer takes its next epoch, and what is
@@ -100,6 +101,8 @@ struct Entry<B> {
     deadline: Instant,
     /// Given when first sent.
     sequence: Option<Sequence>,
+    /// Counts the partition's batches that were given a sequence.
+    ordinal: usize,
     /// Its number in the open session while it is in flight.
     number: Option<u64>,
     /// Sent at least once.
@@ -119,6 +122,7 @@ impl<B> Entry<B> {
 struct Partition<B> {
     queue: VecDeque<Entry<B>>,
     in_flight: usize,
+    next_ordinal: usize,
     /// Not before this time is anything sent again.
     retry_at: Option<Instant>,
     backoff: Backoff,
@@ -192,17 +196,13 @@ impl<B> Core<B> {
         Core { identity, phase: Phase::Open, ..Core::new(config) }
     }
 
-    /// Batches not settled yet.
-    pub(crate) fn len(&self) -> usize {
-        self.batches
-    }
-
     /// Takes a batch of `records` records.
     pub(crate) fn push(&mut self, now: Instant, partition: PartitionId, batch: B, records: i32) {
         let seed = self.config.seed ^ u64::from(partition.get()) << 32;
         let at = self.partitions.entry(partition).or_insert_with(|| Partition {
             queue: VecDeque::new(),
             in_flight: 0,
+            next_ordinal: 0,
             retry_at: None,
             backoff: Backoff::new(seed),
             listed: false,
@@ -212,6 +212,7 @@ impl<B> Core<B> {
             records,
             deadline: now + self.config.delivery_timeout,
             sequence: None,
+            ordinal: 0,
             number: None,
             sent: false,
             unwritten: false,
@@ -390,12 +391,7 @@ impl<B> Core<B> {
     fn send_next(&mut self, partition: PartitionId) -> Option<Effect<B>> {
         let stale = self.stale;
         let at = self.partitions.get_mut(&partition)?;
-        let limit = if self.config.idempotent {
-            limits::PRODUCER_BATCHES_REMEMBERED
-        } else {
-            self.config.max_in_flight
-        };
-        if at.retry_at.is_some() || at.in_flight >= limit {
+        if at.retry_at.is_some() {
             return None;
         }
         let index = at.queue.iter().position(|e| e.number.is_none())?;
@@ -403,8 +399,15 @@ impl<B> Core<B> {
             // A later one is still in flight: its answer comes first.
             return None;
         }
+        let oldest = at.queue.front().filter(|e| e.sequence.is_some()).map(|e| e.ordinal);
         let entry = at.queue.get_mut(index)?;
         if stale && !entry.is_open() {
+            return None;
+        }
+        if self.config.idempotent
+            && entry.sequence.is_none()
+            && oldest.is_some_and(|o| at.next_ordinal - o >= limits::PRODUCER_BATCHES_REMEMBERED)
+        {
             return None;
         }
         let stamp = match (self.config.idempotent, self.identity) {
@@ -413,6 +416,8 @@ impl<B> Core<B> {
                     let next = self.next_sequence.entry(partition).or_insert(Sequence(0));
                     let this = *next;
                     *next = next.advance(entry.records);
+                    entry.ordinal = at.next_ordinal;
+                    at.next_ordinal += 1;
                     self.open += 1;
                     this
                 });

@@ -74,8 +74,8 @@ impl Outcome {
     }
 }
 
-/// A record on its way. Await it to learn where it was stored; dropping it changes nothing.
-#[must_use = "a record may fail to be delivered: await this, or flush the producer"]
+/// A record on its way. Await it to learn where it was stored. Dropping it changes nothing:
+/// [`Producer::flush`](crate::Producer::flush) tells of failures too.
 #[derive(Debug)]
 pub struct Delivery {
     outcome: Arc<Outcome>,

@@ -2,13 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate_types::{Acks, PartitionId, TopicName};
-use tidegate_wire::{
-    BatchAck, ErrorBody, ErrorCode, OpenProduce, ProduceReply, ProducerIdentity,
-};
+use tidegate_wire::{BatchAck, ErrorBody, ErrorCode, OpenProduce, ProduceReply, ProducerIdentity};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -40,18 +38,24 @@ enum Asked {
     Session(Result<RawProduce, RequestError>),
 }
 
+/// How long a producer that was closed waits for the node to receive what it does not acknowledge.
+const LAST_BATCHES: Duration = Duration::from_secs(5);
+
 /// An open session: a task writes, so that replies are read while flow control holds it back.
 struct Session {
     receiver: RawProduceReceiver,
     batches: mpsc::Sender<(PartitionId, Bytes)>,
     /// Numbers of batches written, where nothing else will tell; ends with the writer.
     written: mpsc::Receiver<u64>,
-    writer: JoinHandle<()>,
+    writer: Writer,
 }
 
-impl Drop for Session {
+/// Ends the task when dropped.
+struct Writer(JoinHandle<()>);
+
+impl Drop for Writer {
     fn drop(&mut self) {
-        self.writer.abort();
+        self.0.abort();
     }
 }
 
@@ -67,8 +71,17 @@ impl Session {
                     return;
                 }
             }
+            // Fails only where the connection is gone, and what was sent with it.
+            let _ = sender.finish_received().await;
         });
-        Session { receiver, batches, written, writer }
+        Session { receiver, batches, written, writer: Writer(writer) }
+    }
+
+    /// Ends the session, all that was sent having arrived.
+    async fn finish(self) {
+        let Session { batches, mut writer, .. } = self;
+        drop(batches);
+        let _ = tokio::time::timeout(LAST_BATCHES, &mut writer.0).await;
     }
 }
 
@@ -114,6 +127,9 @@ impl Driver {
             }
             self.pump(now);
             if self.accumulator.is_over() {
+                if let Some(session) = self.session.take() {
+                    session.finish().await;
+                }
                 return;
             }
             let due = [self.core.next_timeout(), lingers].into_iter().flatten().min();
@@ -253,9 +269,10 @@ impl Driver {
                     let client = self.client.clone();
                     let acks = self.accumulator.config().acks;
                     let open = OpenProduce { topic: self.topic.clone(), acks, producer };
-                    self.asking = Some(Box::pin(async move {
-                        Asked::Session(client.open_produce(open).await)
-                    }));
+                    self.asking =
+                        Some(Box::pin(
+                            async move { Asked::Session(client.open_produce(open).await) },
+                        ));
                 }
                 Effect::Close => self.session = None,
                 Effect::Send { number, partition, stamp } => {

@@ -1,9 +1,10 @@
 //! The producer's handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_types::TopicName;
 use tidegate_wire::OpenProduce;
+use tokio::task::JoinHandle;
 
 use super::accumulator::Accumulator;
 use super::config::{ProducerConfig, ProducerRecord, SendError};
@@ -27,6 +28,8 @@ pub struct Producer {
 struct Handle {
     topic: TopicName,
     accumulator: Arc<Accumulator>,
+    /// The driver, until someone waits for its end.
+    driver: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for Handle {
@@ -50,7 +53,7 @@ impl Client {
     /// let producer = client.producer("sensors".parse()?, ProducerConfig::default()).await?;
     /// for value in ["20.9", "21.0", "21.2"] {
     ///     // Waits only if the buffer is full.
-    ///     let _delivery = producer.send(ProducerRecord::new(value).with_key("kitchen")).await?;
+    ///     producer.send(ProducerRecord::new(value).with_key("kitchen")).await?;
     /// }
     /// // All of them are stored now, or an error tells.
     /// producer.flush().await?;
@@ -78,10 +81,9 @@ impl Client {
         };
         let accumulator = Arc::new(Accumulator::new(config, session.partitions.max(1)));
         let core = Core::with_session(core, identity);
-        let driver =
-            Driver::new(accumulator.clone(), self.clone(), topic.clone(), core, session);
-        tokio::spawn(driver.run());
-        Ok(Producer { handle: Arc::new(Handle { topic, accumulator }) })
+        let driver = Driver::new(accumulator.clone(), self.clone(), topic.clone(), core, session);
+        let driver = Mutex::new(Some(tokio::spawn(driver.run())));
+        Ok(Producer { handle: Arc::new(Handle { topic, accumulator, driver }) })
     }
 }
 
@@ -124,6 +126,12 @@ impl Producer {
     /// The first failure among what was not settled when this was called.
     pub async fn close(self) -> Result<(), DeliveryError> {
         self.handle.accumulator.close();
-        self.flush().await
+        let flushed = self.flush().await;
+        let driver = self.handle.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            // Fails only where the runtime is shut down.
+            let _ = driver.await;
+        }
+        flushed
     }
 }

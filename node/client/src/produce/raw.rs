@@ -54,6 +54,15 @@ impl RawProduceSender {
     pub fn finish(&mut self) {
         self.sender.finish();
     }
+
+    /// As [`finish`](Self::finish), and waits until the node has received all of them.
+    ///
+    /// # Errors
+    /// If the connection is lost before.
+    pub async fn finish_received(&mut self) -> Result<(), RequestError> {
+        self.sender.finish();
+        self.sender.closed().await.map_err(RequestError::Lost)
+    }
 }
 
 impl RawProduceReceiver {

@@ -406,6 +406,11 @@ fn check_run(copying: &Copying, header: &MirrorBatches, batches: &[u8]) -> Resul
     // A batch that was damaged on the way is whole at the source still.
     let run = Run::verify(batches)
         .map_err(|error| ErrorBody::retriable(ErrorCode::InvalidRecord, error.to_string()))?;
+    if header.from != copying.next {
+        let (from, next) = (header.from, copying.next);
+        let message = format!("a run from offset {from} came, but {next} comes next");
+        return Err(ErrorBody::retriable(ErrorCode::InvalidRecord, message));
+    }
     if run.first < copying.next {
         let (first, next) = (run.first, copying.next);
         return Err(invalid(format!("a run begins at offset {first}, but {next} comes next")));

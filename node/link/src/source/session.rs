@@ -198,13 +198,13 @@ impl Live {
     ) {
         let Some(flow) = &mut partition.flow else { return };
         let bytes = batches.len() as u64;
-        flow.next = next;
+        let from = std::mem::replace(&mut flow.next, next);
         flow.sent.push_back((next, bytes));
         flow.in_flight += bytes;
         self.in_flight += bytes;
         self.outbox.push_back(SourceEffect::Send {
             session: self.session,
-            header: MirrorBatches { at, source_end: partition.offered.end },
+            header: MirrorBatches { at, from, source_end: partition.offered.end },
             batches,
         });
         self.wake(at, partition);

@@ -8,6 +8,8 @@
 //! `TIDEGATE_SEEDS=100000` runs more seeds, `TIDEGATE_SEED=17` that one alone. The last tests plant
 //! faults and want them caught.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 mod line;
 mod log;
 mod rng;

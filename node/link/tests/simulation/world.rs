@@ -424,9 +424,9 @@ impl World {
             let Some(effect) = source.poll_effect(self.now) else { break };
             match effect {
                 SourceEffect::Dial { session } => self.later(1, 100, Event::Dialled(session)),
-                SourceEffect::Open { session, open } => self.to_sink(session, ToSink::Open(open)),
+                SourceEffect::Open { session, open } => self.send(session, ToSink::Open(open)),
                 SourceEffect::Send { session, header, batches } => {
-                    self.to_sink(session, ToSink::Batches(header, batches));
+                    self.send(session, ToSink::Batches(header, batches));
                 }
                 SourceEffect::Read { session, at, from, end, max } => {
                     self.later(0, 50, Event::Read { session, at, from, end, max });
@@ -451,7 +451,7 @@ impl World {
         Ok(())
     }
 
-    fn to_sink(&mut self, session: Session, mut message: ToSink) {
+    fn send(&mut self, session: Session, mut message: ToSink) {
         if self.line != Some(session) {
             return;
         }

@@ -70,6 +70,25 @@ pub enum IndexError {
     },
 }
 
+impl IndexError {
+    /// Whether the file's content is at fault, and not the disk or the system.
+    fn is_damage(&self) -> bool {
+        match self {
+            IndexError::Io { .. } => false,
+            IndexError::Database(error) => match &**error {
+                redb::Error::Io(error) => matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::UnexpectedEof
+                ),
+                _ => true,
+            },
+            IndexError::GivenUp { .. } => true,
+        }
+    }
+}
+
 impl<E: Into<redb::Error>> From<E> for IndexError {
     fn from(error: E) -> IndexError {
         IndexError::Database(Box::new(error.into()))
@@ -174,7 +193,7 @@ impl Index {
             }
             Err(error) => error,
         };
-        if !existed || matches!(error, IndexError::Io { .. }) {
+        if !existed || !error.is_damage() {
             return Err((path, error));
         }
         tracing::error!(

@@ -1,6 +1,5 @@
 //! Shared by the log's tests: batches to append, and appends that answer at once.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
-#![expect(clippy::allow_attributes, reason = "what is unused differs between the test files")]
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};

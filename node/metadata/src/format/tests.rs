@@ -24,9 +24,10 @@ fn golden() -> Vec<(Command, &'static str)> {
                 mirror_of: Some(SiteName::new("edge").unwrap()),
                 incarnations: vec![Incarnation(1), Incarnation(300)],
             },
-            "CREATE",
+            "0103000d656467652f72656164696e677310000102030405060708090a0b0c0d0e0f0280\
+             808020010104656467650201ac02",
         ),
-        (Command::DeleteTopic { name: topic.clone() }, "DELETE"),
+        (Command::DeleteTopic { name: topic.clone() }, "0103010872656164696e6773"),
         (
             Command::InstallPlugin(PluginVersion {
                 name: plugin.clone(),
@@ -35,9 +36,14 @@ fn golden() -> Vec<(Command, &'static str)> {
                 contract: "tidegate:plugin@0.1.0".to_owned(),
                 size: ByteSize::bytes(1_000),
             }),
-            "INSTALL",
+            "01030206726564616374abababababababababababababababababababababababababab\
+             abababababab021574696465676174653a706c7567696e40302e312e30e807",
         ),
-        (Command::RemovePlugin { name: plugin.clone(), hash: Some(hash) }, "REMOVEP"),
+        (
+            Command::RemovePlugin { name: plugin.clone(), hash: Some(hash) },
+            "0103030672656461637401ababababababababababababababababababababababababab\
+             ababababababab",
+        ),
         (
             Command::Attach(Attachment {
                 topic: topic.clone(),
@@ -48,11 +54,12 @@ fn golden() -> Vec<(Command, &'static str)> {
                 policy: PoisonPolicy::DeadLetter,
                 limits: PluginLimits::default(),
             }),
-            "ATTACH",
+            "0103040872656164696e67730006726564616374abababababababababababababababab\
+             abababababababababababababababab027b7d010080cab5ee018080802080808008",
         ),
         (
             Command::Detach { topic: topic.clone(), hook: Hook::Ingest, plugin: plugin.clone() },
-            "DETACH",
+            "0103050872656164696e67730006726564616374",
         ),
         (
             Command::AddLink(LinkSpec {
@@ -64,15 +71,24 @@ fn golden() -> Vec<(Command, &'static str)> {
                 key: Secret("K".to_owned()),
                 topics: vec![topic.clone()],
             }),
-            "ADDLINK",
+            "01030603687562086875623a39343430046564676501410143014b010872656164696e67\
+             73",
         ),
-        (Command::RemoveLink { name: link.clone() }, "REMOVEL"),
-        (Command::SetLinkTopics { name: link, topics: vec![topic] }, "SETL"),
-        (Command::AllocateProducerIds { count: 1_000 }, "ALLOC"),
+        (Command::RemoveLink { name: link.clone() }, "01030703687562"),
+        (
+            Command::SetLinkTopics { name: link, topics: vec![topic] },
+            "01030803687562010872656164696e6773",
+        ),
+        (Command::AllocateProducerIds { count: 1_000 }, "010309e807"),
     ]
 }
 
-const SNAPSHOT: &str = "SNAP";
+const SNAPSHOT: &str = "0106010872656164696e677310000102030405060708090a0b0c0d0e0f02808080200100\
+    0201ac020106726564616374abababababababababababababababababababababababab\
+    abababababababab021574696465676174653a706c7567696e40302e312e30e807010872\
+    656164696e67730006726564616374ababababababababababababababababababababab\
+    ababababababababababab027b7d010080cab5ee01808080208080800801036875620868\
+    75623a39343430046564676501410143014b010872656164696e6773d00f";
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

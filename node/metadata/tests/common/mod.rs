@@ -2,21 +2,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidegate_metadata::{Command, NodeRecord};
+use tidegate_metadata::Command;
 use tidegate_types::{
-    Attachment, ByteSize, Hook, Incarnation, LinkName, LinkSpec, NodeId, PluginHash, PluginKind,
-    PluginLimits, PluginName, PluginVersion, PoisonPolicy, Secret, SiteName, Timestamp,
-    TopicConfig, TopicId, TopicName,
+    Attachment, ByteSize, Hook, Incarnation, LinkName, LinkSpec, PluginHash, PluginKind,
+    PluginLimits, PluginName, PluginVersion, PoisonPolicy, Secret, SiteName, TopicConfig, TopicId,
+    TopicName,
 };
 use uuid::Uuid;
-
-pub fn node() -> NodeRecord {
-    NodeRecord {
-        site: SiteName::new("edge").unwrap(),
-        node: NodeId(1),
-        created: Timestamp(1_700_000_000_000),
-    }
-}
 
 fn topic() -> impl Strategy<Value = TopicName> {
     prop::sample::select(vec!["a", "b", "c", "hub/a", "hub/b", "other/a"])
@@ -109,8 +101,4 @@ pub fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(name, topics)| Command::SetLinkTopics { name, topics }),
         1 => (0..2_000_u32).prop_map(|count| Command::AllocateProducerIds { count }),
     ]
-}
-
-pub fn commands() -> impl Strategy<Value = Vec<Command>> {
-    vec(command(), 0..60)
 }

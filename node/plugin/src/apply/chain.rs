@@ -7,15 +7,17 @@ use tidegate_record::{Batch, Compression};
 use tidegate_types::limits::{MAX_BATCH, MAX_BATCH_UNCOMPRESSED};
 use tidegate_types::{Timestamp, TopicName};
 
-use super::items::{Field, HeaderField, Item, Made, Span, Target, gather, read};
+use super::items::{Field, HeaderField, Item, Made, Span, Target, gather, gather_source, read};
 use super::{Applied, ApplyError, Change, Counts, Failed, Origin, Stage};
 use crate::columns::Columns;
 use crate::instance::{RunContext, RunError};
 use crate::outcome::{Emitted, Failure, Outcome, Part, Tag, Tags, Verdict};
 
-/// How many times its time for one batch a plugin may take for the records of a batch that it
-/// failed over, one by one. What is left then fails untried.
-const ONE_BY_ONE: u32 = 4;
+/// How many records of one batch a plugin may time out over when it is asked one by one. What is
+/// left then fails untried.
+const TIMEOUTS: u32 = 4;
+/// How many times its time for one batch a plugin may take for all of them, one by one.
+const ONE_BY_ONE: u32 = 16;
 
 /// Takes batches through chains, one after another, and keeps its memory.
 #[derive(Default, Debug)]
@@ -51,9 +53,24 @@ impl Applier {
             let counts = Counts { records: kept, kept, ..Counts::default() };
             return Ok(Applied { change: Change::Unchanged, failed: Vec::new(), counts });
         }
-        let mut items = read(batch, &mut self.scratch)?;
+        let records = batch.body(&mut self.scratch)?;
         let mut work = Work::new(&mut self.columns, batch, context(batch, origin));
-        for (number, stage) in stages.iter_mut().enumerate() {
+        let mut stages = stages.iter_mut().enumerate();
+        // While nothing is changed, no item is made: most batches of most filters end here.
+        let mut items = loop {
+            let Some((number, stage)) = stages.next() else {
+                let kept = header.record_count;
+                let counts = Counts { records: kept, kept, ..Counts::default() };
+                return Ok(Applied { change: Change::Unchanged, failed: Vec::new(), counts });
+            };
+            gather_source(work.columns, stage.needs(), header, records.clone())?;
+            let answer = stage.run(work.columns, &work.context);
+            if !answer.as_ref().is_ok_and(|outcome| work.leaves_source(outcome)) {
+                let items = read(header, records)?;
+                break work.take_answer(number, stage, items, answer)?;
+            }
+        };
+        for (number, stage) in stages {
             items = work.run_stage(number, stage, items)?;
         }
         let routes = work.routes;
@@ -139,12 +156,24 @@ impl<'c> Work<'c> {
         &mut self,
         number: usize,
         stage: &mut S,
-        mut items: Vec<Item<'a>>,
+        items: Vec<Item<'a>>,
     ) -> Result<Vec<Item<'a>>, ApplyError> {
         if items.is_empty() {
             return Ok(items);
         }
-        match self.ask(stage, &items)? {
+        let answer = self.ask(stage, &items)?;
+        self.take_answer(number, stage, items, answer)
+    }
+
+    /// What a plugin's answer for all items makes of them.
+    fn take_answer<'a, S: Stage>(
+        &mut self,
+        number: usize,
+        stage: &mut S,
+        mut items: Vec<Item<'a>>,
+        answer: Result<Outcome, RunError>,
+    ) -> Result<Vec<Item<'a>>, ApplyError> {
+        match answer {
             Ok(outcome) if changes_nothing(&outcome) => {}
             Ok(outcome) => {
                 let mut after = Vec::with_capacity(items.len());
@@ -184,18 +213,22 @@ impl<'c> Work<'c> {
         }
         let started = Instant::now();
         let budget = stage.batch_time().saturating_mul(ONE_BY_ONE);
+        let mut timeouts = 0;
         for item in items {
             if self.routes.has_failed(item.origin) {
                 continue;
             }
-            if started.elapsed() > budget {
+            if timeouts == TIMEOUTS || started.elapsed() > budget {
                 let reason = format!("not tried: the plugin {error}, and then for other records");
                 self.routes.fail(item.origin, number, reason);
                 continue;
             }
             match self.ask(stage, &[item])? {
                 Ok(outcome) => self.absorb(number, vec![item], outcome, &mut after)?,
-                Err(error) => self.routes.fail(item.origin, number, error.to_string()),
+                Err(error) => {
+                    timeouts += u32::from(matches!(error, RunError::TimedOut { .. }));
+                    self.routes.fail(item.origin, number, error.to_string());
+                }
             }
         }
         Ok(after)
@@ -235,6 +268,17 @@ impl<'c> Work<'c> {
             Verdict::Emitted(emitted) => self.absorb_emitted(number, &items, *emitted, after),
         }
         Ok(())
+    }
+
+    /// Whether a plugin left all records of the batch as and where they were sent.
+    fn leaves_source(&self, outcome: &Outcome) -> bool {
+        let here = self.context.partition;
+        match &outcome.verdict {
+            Verdict::Partition(partitions) if outcome.failed.is_empty() => {
+                partitions.iter().all(|partition| *partition == here)
+            }
+            _ => changes_nothing(outcome),
+        }
     }
 
     fn in_topic(&self, partition: u32) -> Target {

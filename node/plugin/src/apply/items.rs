@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use tidegate_record::{Batch, Headers};
+use tidegate_record::{BatchHeader, Headers, Records};
 use tidegate_types::Timestamp;
 
 use super::ApplyError;
@@ -106,14 +106,13 @@ pub(super) struct Item<'a> {
     pub changed: bool,
 }
 
-/// Reads all records of a batch.
+/// Makes items of all records of a batch.
 pub(super) fn read<'s>(
-    batch: &Batch<'s>,
-    scratch: &'s mut Vec<u8>,
+    header: &BatchHeader,
+    records: Records<'s>,
 ) -> Result<Vec<Item<'s>>, ApplyError> {
-    let header = batch.header();
     let mut items = Vec::with_capacity(header.record_count as usize);
-    for record in batch.body(scratch)? {
+    for record in records {
         let record = record?;
         items.push(Item {
             origin: items.len() as u32,
@@ -127,6 +126,24 @@ pub(super) fn read<'s>(
         });
     }
     Ok(items)
+}
+
+/// Lays the records of a batch out as the columns that a plugin needs, with no item made.
+pub(super) fn gather_source(
+    columns: &mut Columns,
+    needs: Needs,
+    header: &BatchHeader,
+    records: Records<'_>,
+) -> Result<(), ApplyError> {
+    columns.clear(needs);
+    for record in records {
+        let record = record?;
+        let timestamp = header.timestamp_of(&record);
+        columns
+            .push(timestamp, record.key, record.value, record.headers)
+            .map_err(|error| ApplyError::TooMuch { what: error.to_string() })?;
+    }
+    Ok(())
 }
 
 /// Lays records out as the columns that a plugin needs.

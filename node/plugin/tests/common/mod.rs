@@ -1,14 +1,20 @@
 //! A host in a folder of its own, and columns for its plugins.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tidegate_plugin::{
-    Columns, HostConfig, Instance, Needs, Outcome, PluginHost, RunContext, RunError,
+    Columns, HostConfig, Instance, Limits, Needs, Outcome, PluginHost, RunContext, RunError,
 };
 use tidegate_types::Timestamp;
 
 pub fn host_at(dir: &Path) -> PluginHost {
     PluginHost::new(HostConfig::new(dir)).unwrap()
+}
+
+/// The defaults, but for the time: tests share a machine with whatever else runs on it.
+pub fn patient() -> Limits {
+    Limits { batch_time: Duration::from_secs(60), ..Limits::default() }
 }
 
 pub fn context() -> RunContext {

@@ -24,6 +24,9 @@ use crate::settings::Key;
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, \
                           5 node unreachable or timed out.";
 
+/// Heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// An edge log appliance: partitioned logs, plugins in WebAssembly, copies between sites.
 #[derive(Parser, Debug)]
 #[command(name = "tidegate", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -39,20 +42,20 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Args, Debug, Default)]
 pub struct Global {
-    /// How results are printed.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    /// How results are printed
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t, value_name = "table|json", hide_possible_values = true)]
     pub output: Output,
     /// Node to talk to [env: TIDEGATE_SERVER] [default: 127.0.0.1:9640]
-    #[arg(long, global = true, value_name = "HOST:PORT")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "HOST:PORT")]
     pub server: Option<String>,
     /// Folder with ca.pem, client.pem and client.key [env: TIDEGATE_TLS] [default: DATA/tls]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     pub tls: Option<String>,
     /// Folder of the node's data [env: TIDEGATE_DATA] [default: tidegate-data]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     pub data: Option<String>,
     /// How long to wait for the node [env: TIDEGATE_TIMEOUT] [default: 10s]
-    #[arg(long, global = true, value_name = "TIME")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "TIME")]
     pub timeout: Option<String>,
 }
 
@@ -129,10 +132,7 @@ impl Serve {
     #[must_use]
     pub fn flags(&self) -> Vec<(Key, Vec<String>)> {
         let mut flags = self.node.flags();
-        flags.extend(given([
-            (Key::LogFormat, &self.log_format),
-            (Key::LogLevel, &self.log_level),
-        ]));
+        flags.extend(given([(Key::LogFormat, &self.log_format), (Key::LogLevel, &self.log_level)]));
         flags
     }
 }
@@ -170,11 +170,8 @@ impl NodeArgs {
     /// The settings that were given.
     #[must_use]
     pub fn flags(&self) -> Vec<(Key, Vec<String>)> {
-        let mut flags = given([
-            (Key::Listen, &self.listen),
-            (Key::Site, &self.site),
-            (Key::Node, &self.node),
-        ]);
+        let mut flags =
+            given([(Key::Listen, &self.listen), (Key::Site, &self.site), (Key::Node, &self.node)]);
         if !self.name.is_empty() {
             flags.push((Key::Names, self.name.clone()));
         }
@@ -201,17 +198,18 @@ pub enum ConfigCommand {
 /// Options of `demo`.
 #[derive(Args, Debug)]
 pub struct Demo {
-    /// Records to make and send
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub records: u64,
-    /// Send the lines of this CSV or log file instead of made-up records
+    /// Records to send, telemetry among them [default: 200000, or a file's lines]
+    #[arg(long, value_name = "N")]
+    pub records: Option<u64>,
+    /// Send the lines of this CSV or log file instead of a made-up fleet's records; with --records
+    /// again and again
     #[arg(long, value_name = "CSV_OR_LOG")]
     pub file: Option<PathBuf>,
-    /// Keep the folders of both sites, and tell where they are
+    /// Keep both nodes up, with their data in ./tidegate-demo, until Ctrl-C
     #[arg(long)]
     pub keep: bool,
-    /// How long the line between the sites stays cut
-    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    /// How long the line between the sites is cut; 0 leaves it whole
+    #[arg(long, value_name = "SECONDS", default_value_t = 4)]
     pub cut: u64,
     /// Seed of the made-up records: the same seed makes the same records
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::{Context, origins};
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, table};
-use crate::settings::{self, CONFIG_VARIABLE, Key, Origins, Problem, SETTINGS, SettingsError, Source};
+use crate::output::{Output, table, tell};
+use crate::settings::{
+    self, CONFIG_VARIABLE, Key, Origins, Problem, SETTINGS, SettingsError, Source,
+};
 
 #[derive(Serialize)]
 struct CheckView {
@@ -75,7 +77,7 @@ pub fn check(output: Output, global: &Global, file: Option<&Path>) -> Result<(),
         0 => Ok(()),
         n => {
             for problem in &problems {
-                eprintln!("{problem}");
+                tell(&problem.to_string());
             }
             let s = if n == 1 { "" } else { "s" };
             Err(Failure::new(Exit::Failed, format!("{n} problem{s} in the settings")))

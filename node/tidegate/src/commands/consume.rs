@@ -14,7 +14,7 @@ use crate::cli::Consume;
 use crate::exit::{Exit, Failure};
 use crate::format::{Format, RecordView, write_json};
 use crate::interrupt::Interrupt;
-use crate::output::{Output, Progress, is_closed_pipe, note, stdout_failure};
+use crate::output::{Output, Progress, is_closed_pipe, stdout_failure, tell};
 
 /// Formatted bytes that are gathered before they are written.
 const GATHERED: usize = 64 * 1024;
@@ -26,7 +26,6 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
     if args.count == Some(0) {
         return Ok(());
     }
-    let mut interrupt = Interrupt::listen()?;
     let client = context.connect().await?;
     let config = ConsumerConfig {
         from: args.offset,
@@ -34,7 +33,12 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
         until_end: args.exit,
         ..ConsumerConfig::default()
     };
-    let mut consumer = client.consumer(args.topic.clone(), config).await?;
+    let mut consumer = client
+        .consumer(args.topic.clone(), config)
+        .await
+        .map_err(|error| consume_failure(&error))?;
+    // Not before: until now an interrupt may simply end it all.
+    let mut interrupt = Interrupt::listen()?;
     let format = args.format.clone().unwrap_or_default();
     let mut printer = Printer {
         topic: args.topic.as_str(),
@@ -45,8 +49,7 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
     // A counter between records on the same terminal would only be in the way.
     let progress = (!io::IsTerminal::is_terminal(&io::stdout())).then(|| Progress::records("read"));
     let left = args.count.unwrap_or(u64::MAX);
-    let result =
-        copy(&mut consumer, &mut printer, &mut interrupt, left, progress.as_ref()).await;
+    let result = copy(&mut consumer, &mut printer, &mut interrupt, left, progress.as_ref()).await;
     // What was read before a failure is good.
     let flushed = printer.flush();
     match result.and(flushed) {
@@ -113,7 +116,7 @@ async fn copy<W: Write>(
                     return Err(Stop::Failed(failure));
                 }
                 // The other partitions go on; the command fails at its end.
-                note(&format!("{failure}"));
+                tell(&format!("warning: {failure}"));
                 partial.get_or_insert(failure);
             }
         }
@@ -257,10 +260,8 @@ mod tests {
         let body = |code| ErrorBody::new(code, "no");
         let refused = ConsumeError::Refused { error: body(ErrorCode::UnknownTopic) };
         assert_eq!(consume_failure(&refused).exit(), Exit::NotFound);
-        let partition = ConsumeError::Partition {
-            partition: PartitionId(0),
-            error: body(ErrorCode::Damaged),
-        };
+        let partition =
+            ConsumeError::Partition { partition: PartitionId(0), error: body(ErrorCode::Damaged) };
         assert_eq!(consume_failure(&partition).exit(), Exit::Failed);
     }
 }

@@ -11,7 +11,7 @@ use super::Context;
 use crate::cli::{LinkAdd, LinkCommand, LinkInvite};
 use crate::exit::{Exit, Failure};
 use crate::invitation::InvitationFile;
-use crate::output::print_text;
+use crate::output::{print_text, tell};
 use crate::views::{LinkView, done, link_detail, link_table};
 
 pub async fn run(context: &Context, command: &LinkCommand) -> Result<(), Failure> {
@@ -30,9 +30,7 @@ pub async fn run(context: &Context, command: &LinkCommand) -> Result<(), Failure
         }
         LinkCommand::Remove { name } => {
             context.connect().await?.remove_link(name.clone()).await?;
-            context
-                .output
-                .print(&done("removed", name), || format!("removed link {name}"))
+            context.output.print(&done("removed", name), || format!("removed link {name}"))
         }
     }
 }
@@ -40,9 +38,9 @@ pub async fn run(context: &Context, command: &LinkCommand) -> Result<(), Failure
 async fn invite(context: &Context, args: &LinkInvite) -> Result<(), Failure> {
     let address = args.address.as_ref().unwrap_or(&context.settings.client.server);
     if is_loopback(address) {
-        eprintln!(
+        tell(&format!(
             "warning: {address} reaches this site from this machine only; name another with --address"
-        );
+        ));
     }
     // Before the certificate is issued, so that none is lost to a file that cannot be written.
     if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
@@ -91,14 +89,11 @@ fn read_invitation(path: &Path) -> Result<InvitationFile, Failure> {
         InvitationFile::read(io::stdin())
     } else {
         let file = File::open(path).map_err(|error| {
-            Failure::of(Exit::Failed, &error)
-                .while_doing(format!("cannot read {}", path.display()))
+            Failure::of(Exit::Failed, &error).while_doing(format!("cannot read {}", path.display()))
         })?;
         InvitationFile::read(file)
     };
-    read.map_err(|error| {
-        Failure::of(Exit::Failed, &error).while_doing(path.display())
-    })
+    read.map_err(|error| Failure::of(Exit::Failed, &error).while_doing(path.display()))
 }
 
 fn is_loopback(address: &str) -> bool {

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::cli::{Cli, Command, ConfigCommand, Global};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, is_closed_pipe, stdout_failure};
+use crate::output::{Output, is_closed_pipe, stdout_failure, tell};
 use crate::settings::{self, ClientSettings, Key, Origins, Settings, SettingsError, Source};
 
 /// What every command gets.
@@ -111,7 +111,7 @@ fn load(
 ) -> Result<Context, Failure> {
     let settings = settings::load(&origins(global, file, flags))?;
     for (name, meant) in settings::misspelt_variables(std::env::vars().map(|(name, _)| name)) {
-        eprintln!("warning: {name} is no setting; did you mean {meant}?");
+        tell(&format!("warning: {name} is no setting; did you mean {meant}?"));
     }
     Ok(Context { output: global.output, settings, client: OnceCell::new() })
 }

@@ -46,16 +46,18 @@ pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failu
 /// The component to install: from the file, standard input, or the stock.
 fn component(name: &PluginName, file: Option<&Path>) -> Result<Bytes, Failure> {
     match file {
-        None => stock::find(name.as_str()).map(|plugin| Bytes::from_static(plugin.component)).ok_or_else(|| {
-            let names: Vec<_> = stock::all().iter().map(|plugin| plugin.name).collect();
-            Failure::new(
-                Exit::NotFound,
-                format!(
-                    "no stock plugin is called {name}: name the component's file, or one of {}",
-                    names.join(", ")
-                ),
-            )
-        }),
+        None => stock::find(name.as_str())
+            .map(|plugin| Bytes::from_static(plugin.component))
+            .ok_or_else(|| {
+                let names: Vec<_> = stock::all().iter().map(|plugin| plugin.name).collect();
+                Failure::new(
+                    Exit::NotFound,
+                    format!(
+                        "no stock plugin is called {name}: name the component's file, or one of {}",
+                        names.join(", ")
+                    ),
+                )
+            }),
         Some(path) => read_bounded(path, limits::MAX_PLUGIN).map(Bytes::from),
     }
 }
@@ -157,11 +159,7 @@ fn config_text(given: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-async fn version(
-    client: &Client,
-    name: &PluginName,
-    prefix: &str,
-) -> Result<PluginHash, Failure> {
+async fn version(client: &Client, name: &PluginName, prefix: &str) -> Result<PluginHash, Failure> {
     let plugin = client.show_plugin(name.clone()).await?;
     let hashes: Vec<_> = plugin.versions.iter().map(|version| version.hash).collect();
     one_version(&hashes, prefix).map_err(|found| {

@@ -6,17 +6,17 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Serialize;
-use tidegate_client::{Delivery, DeliveryError, Producer, ProducerConfig, ProducerRecord};
+use tidegate_client::{
+    Delivery, DeliveryError, Producer, ProducerConfig, ProducerRecord, SendError,
+};
 use tidegate_types::PartitionId;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
-use super::{Context, request_exit};
+use super::Context;
 use crate::cli::Produce;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -56,7 +56,6 @@ pub async fn run(context: &Context, args: &Produce) -> Result<(), Failure> {
             Failure::of(Exit::Failed, &error).while_doing(format!("cannot read {}", path.display()))
         })?),
     };
-    let mut interrupt = Interrupt::listen()?;
     let client = context.connect().await?;
     let config = ProducerConfig {
         acks: args.acks,
@@ -65,11 +64,13 @@ pub async fn run(context: &Context, args: &Produce) -> Result<(), Failure> {
         ..ProducerConfig::default()
     };
     let producer = client.producer(args.topic.clone(), config).await?;
+    // Not before: until now there is nothing to finish, and an interrupt may simply end it all.
+    let mut interrupt = Interrupt::listen()?;
     let started = Instant::now();
 
     let chunks = read_lines(input, options(args))?;
     let (sent, deliveries) = mpsc::channel(WAITING_DELIVERIES);
-    let mut counting = tokio::spawn(count(deliveries));
+    let counting = tokio::spawn(count(deliveries));
     let sending = send_all(&producer, args, chunks, sent);
     let mut interrupted = false;
     let sent = tokio::select! {
@@ -79,15 +80,17 @@ pub async fn run(context: &Context, args: &Produce) -> Result<(), Failure> {
             Ok(())
         }
     };
-    // What was read is sent, whatever ended the reading; a second interrupt ends that too.
-    let flushed = {
-        let mut closing = pin!(producer.close());
-        tokio::select! {
-            closed = &mut closing => closed.map_err(|error| delivery_failure(&error)),
-            () = interrupt.wait() => Err(Failure::new(Exit::Failed, "interrupted before all records were acknowledged")),
+    // What was taken for sending is delivered, whatever ended the reading. Each record's fate is
+    // counted on its own, so that the answer of the whole tells nothing new.
+    let tally = tokio::select! {
+        (_, tally) = async { tokio::join!(producer.close(), counting) } => tally,
+        () = interrupt.wait() => {
+            let message = "interrupted before all records were acknowledged";
+            return Err(Failure::new(Exit::Failed, message));
         }
     };
-    let tally = finish(&mut counting).await?;
+    let tally = tally
+        .map_err(|error| Failure::of(Exit::Failed, &error).while_doing("counting ended early"))?;
     let view = ProducedView {
         topic: args.topic.to_string(),
         records: tally.acked,
@@ -97,12 +100,13 @@ pub async fn run(context: &Context, args: &Produce) -> Result<(), Failure> {
     };
     report(context.output, &view, interrupted)?;
     // The first thing that went wrong is the one to tell.
-    if let Some(failure) = tally.first {
-        let what = format!("{} of {} records failed", tally.failed, tally.failed + tally.acked);
-        return Err(failure.while_doing(what));
+    match tally.first {
+        Some(failure) => {
+            let all = tally.failed + tally.acked;
+            Err(failure.while_doing(format!("{} of {all} records failed", tally.failed)))
+        }
+        None => sent,
     }
-    sent?;
-    flushed
 }
 
 fn options(args: &Produce) -> LineOptions {
@@ -125,8 +129,7 @@ fn read_lines(
     std::thread::Builder::new()
         .name("lines".to_owned())
         .spawn(move || {
-            let mut reader =
-                LineReader::new(BufReader::with_capacity(CHUNK_BYTES, input), options);
+            let mut reader = LineReader::new(BufReader::with_capacity(CHUNK_BYTES, input), options);
             loop {
                 let mut lines = Vec::new();
                 let read = read_chunk(&mut reader, &mut lines);
@@ -199,5 +202,124 @@ async fn send_all(
                 return Ok(());
             }
         }
+    }
+}
+
+/// What became of the records.
+#[derive(Default)]
+struct Tally {
+    acked: u64,
+    failed: u64,
+    bytes: u64,
+    first: Option<Failure>,
+}
+
+impl Tally {
+    /// Counts one record; false where there is no use in sending more.
+    fn add(&mut self, result: Result<(), DeliveryError>, bytes: usize) -> bool {
+        match result {
+            Ok(()) => {
+                self.acked += 1;
+                self.bytes += bytes as u64;
+                true
+            }
+            Err(error) => {
+                self.failed += 1;
+                self.first.get_or_insert_with(|| delivery_failure(&error));
+                matches!(error, DeliveryError::Refused(_))
+            }
+        }
+    }
+}
+
+async fn count(mut deliveries: mpsc::Receiver<(Delivery, usize)>) -> Tally {
+    let progress = Progress::records("acknowledged");
+    let mut tally = Tally::default();
+    while let Some((delivery, bytes)) = deliveries.recv().await {
+        if !tally.add(delivery.await.map(|_| ()), bytes) {
+            // Takes no more, but counts those that were sent.
+            deliveries.close();
+        }
+        if tally.acked.is_multiple_of(256) {
+            progress.set(tally.acked);
+        }
+    }
+    tally
+}
+
+fn delivery_failure(error: &DeliveryError) -> Failure {
+    let exit = match error {
+        DeliveryError::Refused(body) => Exit::of_code(body.code),
+        DeliveryError::TimedOut { .. } => Exit::Unreachable,
+        DeliveryError::Ended => Exit::Failed,
+    };
+    Failure::of(exit, error)
+}
+
+fn send_failure(error: &SendError) -> Failure {
+    let exit = match error {
+        SendError::UnknownPartition { .. } => Exit::NotFound,
+        SendError::TooLarge { .. } | SendError::TooManyHeaders { .. } | SendError::Closed => {
+            Exit::Failed
+        }
+    };
+    Failure::of(exit, error)
+}
+
+fn report(output: Output, view: &ProducedView, interrupted: bool) -> Result<(), Failure> {
+    if output == Output::Json {
+        return output.print(view, String::new);
+    }
+    let time = human_duration(Duration::from_secs_f64(view.seconds));
+    let end = if interrupted { ", then interrupted" } else { "" };
+    note(&format!("{} records acknowledged in {time}{end}", grouped(view.records)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_wire::{ErrorBody, ErrorCode};
+
+    fn chunks(input: &'static [u8]) -> Vec<Chunk> {
+        let mut receiver = read_lines(Box::new(input), LineOptions::default()).unwrap();
+        std::iter::from_fn(|| receiver.blocking_recv()).collect()
+    }
+
+    #[test]
+    fn lines_come_in_bounded_chunks_and_all_of_them() {
+        let input: Vec<u8> = (0..2_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let chunks = chunks(input.leak());
+        assert!(chunks.len() >= 4);
+        let lines: Vec<_> = chunks.into_iter().flat_map(|chunk| chunk.unwrap()).collect();
+        assert_eq!(lines.len(), 2_000);
+        assert_eq!(lines[1_999].value.as_deref(), Some(b"1999".as_slice()));
+    }
+
+    #[test]
+    fn lines_before_a_bad_one_are_sent() {
+        let mut input = b"good\n".to_vec();
+        input.resize(crate::lines::MAX_LINE.as_usize() + 10, b'x');
+        let mut chunks = chunks(input.leak()).into_iter();
+        assert_eq!(chunks.next().unwrap().unwrap().len(), 1);
+        let error = chunks.next().unwrap().unwrap_err();
+        assert!(error.to_string().starts_with("line 2 is longer than"), "{error}");
+        assert!(chunks.next().is_none());
+    }
+
+    #[test]
+    fn refusals_are_counted_and_a_lost_node_ends_the_sending() {
+        let refused = || {
+            let body = ErrorBody::new(ErrorCode::RejectedByPlugin, "no");
+            Err(DeliveryError::Refused(body))
+        };
+        let mut tally = Tally::default();
+        assert!(tally.add(Ok(()), 10));
+        assert!(tally.add(refused(), 10));
+        let timed_out =
+            DeliveryError::TimedOut { after: Duration::ZERO, maybe_stored: false, last: None };
+        assert!(!tally.add(Err(timed_out), 10));
+        assert_eq!((tally.acked, tally.failed, tally.bytes), (1, 2, 10));
+        assert_eq!(tally.first.unwrap().exit(), Exit::Failed);
     }
 }

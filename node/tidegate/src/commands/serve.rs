@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
-use crate::output::note;
+use crate::output::{Output, note, print_text};
 use crate::settings::{LogFormat, LogSettings};
 
 pub async fn run(context: &Context) -> Result<(), Failure> {
@@ -17,6 +17,11 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     let node = Node::start(config).await.map_err(|error| Failure::of(Exit::Failed, &error))?;
     let address = node.address();
     tracing::info!(%site, %address, data = %data.display(), "serving");
+    // One line for whoever started this node: it may be used from now on, at this address.
+    print_text(&match context.output {
+        Output::Table => format!("ready {address}\n"),
+        Output::Json => format!("{{\"ready\":\"{address}\"}}\n"),
+    })?;
     interrupt.wait().await;
     tracing::info!("stopping");
     note("stopping; interrupt again to stop at once");

@@ -16,8 +16,7 @@ pub async fn run(context: &Context, command: &TopicCommand) -> Result<(), Failur
                 segment: args.segment,
                 flush: args.flush,
             };
-            let topic =
-                client.create_topic(args.name.clone(), config, args.if_not_exists).await?;
+            let topic = client.create_topic(args.name.clone(), config, args.if_not_exists).await?;
             let partitions = topic.partitions.len();
             context.output.print(&TopicView::from(topic), || {
                 let s = if partitions == 1 { "" } else { "s" };

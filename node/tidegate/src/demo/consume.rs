@@ -1,6 +1,6 @@
 //! Reads the mirrors at the region: live while records flow, and once more when all is quiet.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_client::{Client, ConsumeError, ConsumedRecord, Consumer, ConsumerConfig};
@@ -27,12 +27,12 @@ pub async fn follow(
     region: Client,
     stream: usize,
     topic: &'static str,
-    books: &Mutex<Books>,
+    books: Arc<Mutex<Books>>,
 ) -> Result<(), Failure> {
     let mut consumer = wait_for(&region, topic).await?;
     while let Some(record) = consumer.next().await {
         let record = record.map_err(|error| failed(topic, &error))?;
-        with(books, |books| note(&mut books.check, &books.ledger, stream, &record));
+        with(&books, |books| note(&mut books.check, &books.ledger, stream, &record));
     }
     Err(Failure::new(Exit::Failed, format!("the region stopped sending {}/{topic}", setup::EDGE)))
 }

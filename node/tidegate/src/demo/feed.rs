@@ -193,8 +193,10 @@ pub async fn feed(
     }
     let (deliveries, waiting) = mpsc::channel(WAITING);
     let telemetry = streams.len() - 1;
+    // Kept to the end: a producer that is dropped gives up what it has not sent.
+    let producers: Arc<[Producer]> = producers.into();
     let senders =
-        Senders { producers: producers.into(), books, budget: budget.clone(), deliveries };
+        Senders { producers: producers.clone(), books, budget: budget.clone(), deliveries };
     let mut tasks = JoinSet::new();
     tasks.spawn(count(waiting, budget));
     tasks.spawn(send_telemetry(senders.clone(), telemetry));
@@ -202,6 +204,7 @@ pub async fn feed(
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| Failure::of(Exit::Failed, &error))??;
     }
+    drop(producers);
     Ok(())
 }
 

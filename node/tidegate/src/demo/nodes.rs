@@ -7,10 +7,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_client::{Client, ClientConfig};
-use tidegate_env::{Clock, SystemClock};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -46,7 +45,7 @@ impl Place {
             })?;
             here.join(KEPT)
         } else {
-            let now = SystemClock.now().millis();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
             std::env::temp_dir().join(format!("{KEPT}-{}-{now}", std::process::id()))
         };
         let mut builder = DirBuilder::new();

@@ -3,12 +3,14 @@
 //! All of it goes through the public client.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tidegate_client::{Client, RequestError};
 use tidegate_types::{
     Hook, LinkName, LinkSpec, NameError, PluginLimits, PluginName, SiteName, TopicConfig, TopicName,
 };
-use tidegate_wire::AttachRequest;
+use tidegate_wire::{AttachRequest, LinkState, LinkStatus};
+use tokio::time::Instant;
 
 use super::stream::Stream;
 use crate::exit::{Exit, Failure};
@@ -18,6 +20,12 @@ pub const EDGE: &str = "edge";
 
 /// The link, named for where it leads.
 pub const LINK: &str = "region";
+
+/// The first handshake takes milliseconds; a busy machine gets more.
+const LINKED: Duration = Duration::from_secs(30);
+
+/// Between two looks at the link.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Makes everything at the edge and links it to the region over `line`.
 ///
@@ -77,6 +85,50 @@ async fn attach(edge: &Client, stream: &Stream, topic: &TopicName) -> Result<(),
         })?;
     }
     Ok(())
+}
+
+/// Waits until the link fulfils `done`, and gives its status; after `most`, as it is then.
+///
+/// # Errors
+/// If the edge cannot tell.
+pub async fn wait_for_link(
+    edge: &Client,
+    most: Duration,
+    done: impl Fn(&LinkStatus) -> bool,
+) -> Result<LinkStatus, Failure> {
+    let started = Instant::now();
+    loop {
+        let status = edge
+            .link_status(link()?)
+            .await
+            .map_err(|error| failed("ask the edge about the link", &error))?;
+        if done(&status) || started.elapsed() >= most {
+            return Ok(status);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Waits until the edge has reached the region.
+///
+/// # Errors
+/// If it does not, with what the edge says about it.
+pub async fn wait_until_linked(edge: &Client) -> Result<(), Failure> {
+    let connected = |status: &LinkStatus| status.state == LinkState::Connected;
+    let status = wait_for_link(edge, LINKED, connected).await?;
+    if connected(&status) {
+        return Ok(());
+    }
+    let why = status.last_error.unwrap_or_else(|| "it does not say why".to_owned());
+    Err(Failure::new(Exit::Failed, format!("the edge does not reach the region: {why}")))
+}
+
+/// Whether all that the edge has lies durably at the region.
+pub fn all_copied(status: &LinkStatus) -> bool {
+    !status.partitions.is_empty()
+        && status.partitions.iter().all(|partition| {
+            partition.problem.is_none() && partition.copied == Some(partition.source_end)
+        })
 }
 
 /// The name of a topic at the edge.

@@ -72,7 +72,7 @@ impl Machine {
             system.refresh_cpu_usage();
             system.refresh_memory();
             for (i, cpu) in system.cpus().iter().take(MAX_CORES).enumerate() {
-                tell(format!("cpu.{i}"), f64::from(cpu.cpu_usage()), "%");
+                tell(format!("cpu.{i}"), f64::from(cpu.usage()), "%");
             }
             tell("memory.used".to_owned(), system.used_memory() as f64, "B");
             tell("memory.total".to_owned(), system.total_memory() as f64, "B");

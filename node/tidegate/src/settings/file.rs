@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn values_come_with_their_lines() {
-        let text = "# comment\n[node]\nsite = \"edge\"\nid = 0x10\n\n[listener]\nnames = [\"a\", \"b\"]\n";
+        let text =
+            "# comment\n[node]\nsite = \"edge\"\nid = 0x10\n\n[listener]\nnames = [\"a\", \"b\"]\n";
         let file = parse(Path::new("t.toml"), text);
         assert!(file.problems.is_empty(), "{:?}", file.problems);
         let lines: Vec<_> = file

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use tidegate_broker::NodeConfig;
 
-pub use file::ReadFileError;
 use file::RawValue;
+pub use file::ReadFileError;
 pub use keys::{CONFIG_VARIABLE, Key, SETTINGS, Setting};
 pub use sample::sample;
 pub use validate::host_and_port;

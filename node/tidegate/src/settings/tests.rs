@@ -88,9 +88,13 @@ fn all_wrong_values_are_told_at_once_and_by_name() {
     let file = Some("[node]\nsite = \"a b\"\nid = -1\n[listener]\nnative = \"9640\"\n");
     let found = problems(load_with(file, &[("TIDEGATE_TIMEOUT", "0s")], &[(Key::Server, "host")]));
     assert_eq!(found.len(), 5, "{found:?}");
-    for (message, key) in
-        found.iter().zip(["node.site", "node.id", "listener.native", "client.server", "client.timeout"])
-    {
+    for (message, key) in found.iter().zip([
+        "node.site",
+        "node.id",
+        "listener.native",
+        "client.server",
+        "client.timeout",
+    ]) {
         assert!(message.starts_with(&format!("`{key}`: ")), "{message}");
     }
 }
@@ -100,7 +104,9 @@ fn addresses_are_checked_before_they_are_dialled() {
     for good in ["127.0.0.1:9640", "localhost:1", "[::1]:9640", "edge-1.example:9640"] {
         assert!(load_with(None, &[], &[(Key::Server, good)]).is_ok(), "{good}");
     }
-    for bad in ["localhost", ":9640", "host:0", "host:70000", "[::1:9640", "::1:9640", "a b:1", "-x:1"] {
+    for bad in
+        ["localhost", ":9640", "host:0", "host:70000", "[::1:9640", "::1:9640", "a b:1", "-x:1"]
+    {
         assert!(load_with(None, &[], &[(Key::Server, bad)]).is_err(), "{bad}");
     }
 }
@@ -113,7 +119,8 @@ fn lists_in_variables_are_separated_by_commas() {
 
 #[test]
 fn a_named_file_must_exist() {
-    let origins = Origins { file: Some(Path::new("/no/such/file")), variable: &none, flags: vec![] };
+    let origins =
+        Origins { file: Some(Path::new("/no/such/file")), variable: &none, flags: vec![] };
     let error = load(&origins).unwrap_err().to_string();
     assert_eq!(error, "cannot read the settings file /no/such/file");
 }

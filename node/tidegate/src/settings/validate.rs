@@ -77,7 +77,9 @@ pub fn settings(
         SiteName::new(text).map_err(|error| error.to_string())
     });
     let node = c.text(Key::Node, NodeId(1), ToString::to_string, |text| {
-        text.parse().map(NodeId).map_err(|_| format!("{text:?} is no node number from 0 to {}", u32::MAX))
+        text.parse()
+            .map(NodeId)
+            .map_err(|_| format!("{text:?} is no node number from 0 to {}", u32::MAX))
     });
     let listen = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
     let listen = c.text(Key::Listen, listen, ToString::to_string, |text| {
@@ -85,16 +87,22 @@ pub fn settings(
             format!("{text:?} is no address with a port: write 127.0.0.1:9640 or [::1]:9640")
         })
     });
-    let names = c.take(Key::Names, Vec::new(), |names| names.join(","), |items| {
-        items.iter().map(|name| certificate_name(name)).collect()
-    });
-    let format = c.text(Key::LogFormat, LogFormat::Text, |f| f.as_str().to_owned(), |text| {
-        match text {
+    let names = c.take(
+        Key::Names,
+        Vec::new(),
+        |names| names.join(","),
+        |items| items.iter().map(|name| certificate_name(name)).collect(),
+    );
+    let format = c.text(
+        Key::LogFormat,
+        LogFormat::Text,
+        |f| f.as_str().to_owned(),
+        |text| match text {
             "text" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),
             _ => Err(format!("{text:?} is no log format: use text or json")),
-        }
-    });
+        },
+    );
     let level = c.text(Key::LogLevel, "info".to_owned(), String::clone, |text| {
         EnvFilter::try_new(text)
             .map(|_| text.to_owned())

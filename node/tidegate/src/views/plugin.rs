@@ -145,8 +145,17 @@ impl AttachedView {
             ]
         });
         let columns = [
-            "topic", "hook", "plugin", "version", "records", "dropped", "rewritten", "emitted",
-            "failed", "traps", "ns/record",
+            "topic",
+            "hook",
+            "plugin",
+            "version",
+            "records",
+            "dropped",
+            "rewritten",
+            "emitted",
+            "failed",
+            "traps",
+            "ns/record",
         ];
         table(columns, &[4, 5, 6, 7, 8, 9, 10], rows)
     }
@@ -240,7 +249,9 @@ impl InstalledView {
             return format!("plugin {name} has version {short} already\n");
         }
         let size = ByteSize::bytes(*bytes);
-        format!("installed plugin {name}, a {kind}: version {short}, {size}, compiled in {compile_ms} ms\n")
+        format!(
+            "installed plugin {name}, a {kind}: version {short}, {size}, compiled in {compile_ms} ms\n"
+        )
     }
 }
 
@@ -248,7 +259,8 @@ impl InstalledView {
 #[must_use]
 pub fn plugin_table(plugins: &[PluginView], stock: &[StockView]) -> String {
     let mut text = if plugins.is_empty() {
-        "no plugins installed: see `tidegate plugin list --stock` for those that come along\n".to_owned()
+        "no plugins installed: see `tidegate plugin list --stock` for those that come along\n"
+            .to_owned()
     } else {
         let rows = plugins.iter().map(|plugin| {
             let newest = plugin.versions.first();
@@ -327,7 +339,14 @@ impl AttachedView {
             ("dropped", grouped(stats.dropped)),
             ("rewritten", grouped(stats.rewritten)),
             ("emitted", grouped(stats.emitted)),
-            ("failed", format!("{}, {} in the dead-letter topic", grouped(stats.failed), grouped(stats.dead_lettered))),
+            (
+                "failed",
+                format!(
+                    "{}, {} in the dead-letter topic",
+                    grouped(stats.failed),
+                    grouped(stats.dead_lettered)
+                ),
+            ),
             ("traps", grouped(stats.traps)),
             ("bytes", format!("{} in, {} out", bytes(stats.bytes_in), bytes(stats.bytes_out))),
             ("time", cost),
@@ -360,7 +379,12 @@ pub mod tests {
                 policy: PoisonPolicy::DeadLetter,
                 limits: PluginLimits::default(),
             },
-            stats: PluginStats { records: 1_000, busy_ns: 33_333, failed: 1, ..PluginStats::default() },
+            stats: PluginStats {
+                records: 1_000,
+                busy_ns: 33_333,
+                failed: 1,
+                ..PluginStats::default()
+            },
             last_error: Some("not a number".into()),
             log: vec!["started".into()],
         }
@@ -400,14 +424,22 @@ pub mod tests {
     #[test]
     fn details_tell_limits_errors_and_log_lines() {
         let text = plugin_detail(&sample());
-        for part in ["abababababab", "33 ns a record", "not a number", "log  started", "64 MiB of memory"] {
+        for part in
+            ["abababababab", "33 ns a record", "not a number", "log  started", "64 MiB of memory"]
+        {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }
 
     #[test]
     fn stock_plugins_are_listed_apart() {
-        let stock = [StockView { name: "redact", kind: "transform".into(), bytes: 2_048, summary: "masks secrets", example_config: "{}" }];
+        let stock = [StockView {
+            name: "redact",
+            kind: "transform".into(),
+            bytes: 2_048,
+            summary: "masks secrets",
+            example_config: "{}",
+        }];
         let text = plugin_table(&[sample()], &stock);
         assert!(text.contains("threshold") && text.contains("masks secrets"), "{text}");
     }

@@ -83,14 +83,25 @@ impl StatusView {
             ("up", format!("{up}, since {}", Timestamp(self.started))),
             ("memory", ByteSize::bytes(self.memory_bytes).to_string()),
             ("connections", self.connections.to_string()),
-            ("topics", format!("{}, {} partitions", self.topics, grouped(u64::from(self.partitions)))),
+            (
+                "topics",
+                format!("{}, {} partitions", self.topics, grouped(u64::from(self.partitions))),
+            ),
             ("logs", ByteSize::bytes(self.log_bytes).to_string()),
-            ("records", format!("{} taken, {} stored", grouped(self.records_in), grouped(self.records_stored))),
+            (
+                "records",
+                format!(
+                    "{} taken, {} stored",
+                    grouped(self.records_in),
+                    grouped(self.records_stored)
+                ),
+            ),
         ]);
         if !self.sealed.is_empty() {
-            let rows = self.sealed.iter().map(|log| {
-                [log.topic.clone(), log.partition.to_string(), log.reason.clone()]
-            });
+            let rows = self
+                .sealed
+                .iter()
+                .map(|log| [log.topic.clone(), log.partition.to_string(), log.reason.clone()]);
             text.push('\n');
             text.push_str(&table(["sealed log", "partition", "reason"], &[1], rows));
             text.push('\n');
@@ -141,7 +152,13 @@ mod tests {
     #[test]
     fn the_table_tells_sealed_logs_and_plugins() {
         let text = sample().table(Timestamp(76_000));
-        for part in ["1 min 15 s", "20 MiB", "1,000,000 taken, 999,999 stored", "input/output error", "threshold"] {
+        for part in [
+            "1 min 15 s",
+            "20 MiB",
+            "1,000,000 taken, 999,999 stored",
+            "input/output error",
+            "threshold",
+        ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }

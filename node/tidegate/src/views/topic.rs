@@ -143,7 +143,13 @@ pub fn topic_detail(topic: &TopicView) -> String {
         ]
     });
     let columns = [
-        "partition", "log start", "high watermark", "durable", "log end", "size", "segments",
+        "partition",
+        "log start",
+        "high watermark",
+        "durable",
+        "log end",
+        "size",
+        "segments",
         "problems",
     ];
     format!("{}\n{}", fields(&head), table(columns, &[0, 1, 2, 3, 4, 5, 6], rows))
@@ -152,9 +158,7 @@ pub fn topic_detail(topic: &TopicView) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use tidegate_types::{
-        Incarnation, LeaderEpoch, Offset, PartitionId, TopicConfig, TopicId,
-    };
+    use tidegate_types::{Incarnation, LeaderEpoch, Offset, PartitionId, TopicConfig, TopicId};
 
     /// A topic with a damaged partition.
     pub fn sample() -> TopicDescription {

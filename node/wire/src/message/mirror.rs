@@ -92,6 +92,9 @@ pub enum MirrorVerdict {
 pub struct MirrorBatches {
     /// The partition, by the source's topic id.
     pub at: TopicPartition,
+    /// Where the run before this one ended, or where the copy resumed. The first batch may begin
+    /// later, where compaction left a hole; a run that was lost on the way shows here.
+    pub from: Offset,
     /// The source's high watermark, so that the destination can tell its lag.
     pub source_end: Offset,
 }

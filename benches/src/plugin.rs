@@ -1,0 +1,147 @@
+//! What a plugin costs: on the ingest hook beside the same ingest without one, and as code beside
+//! the same code native.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidegate_bench_guest::convert;
+use tidegate_plugin::{Columns, HostConfig, Limits, PluginHost, RunContext};
+use tidegate_types::{
+    Acks, Flush, Hook, PluginLimits, PluginName, PoisonPolicy, Timestamp, TopicName,
+};
+use tidegate_wire::{AttachRequest, Request};
+
+use crate::load::{self, Load};
+use crate::node::BenchNode;
+use crate::table::{Row, Table};
+use crate::Failure;
+
+/// The JSON transform.
+const CONVERT: &[u8] = include_bytes!(env!("BENCH_GUEST"));
+
+/// Records in a batch: the budget speaks of 100 and more.
+const PER_BATCH: u32 = 256;
+
+/// Measures all of it.
+///
+/// # Errors
+/// If the node refuses the load, or a plugin fails.
+pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let node = BenchNode::start(dir.path()).await?;
+    let keep = install(&node, "identity", tidegate_test_guests::KEEP).await?;
+    let json = install(&node, "convert", CONVERT).await?;
+    let load = Load { records, per_batch: PER_BATCH, in_flight: 32, acks: Acks::All };
+    let (mut plain, mut filtered, mut converted) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let topics = [
+            (format!("plain-{round}"), None, &mut plain),
+            (format!("filter-{round}"), Some((&keep, "\"all\"")), &mut filtered),
+            (format!("json-{round}"), Some((&json, "{}")), &mut converted),
+        ];
+        for (name, plugin, figures) in topics {
+            let topic = node.topic(&name, Flush::Os).await?;
+            if let Some((plugin, config)) = plugin {
+                attach(&node, &topic, plugin, config).await?;
+            }
+            let before = cpu()?;
+            let run = load::produce(&node.connection, &topic, &load).await?;
+            let spent = cpu()?.saturating_sub(before);
+            figures.push(spent.as_nanos() as f64 / run.records as f64);
+            node.delete(&topic).await?;
+        }
+    }
+    node.stop().await;
+    let row = |what: &str, ours: Vec<f64>, budget| Row {
+        what: what.to_owned(),
+        unit: "CPU ns/rec",
+        baseline: plain.clone(),
+        ours,
+        budget,
+        difference: true,
+    };
+    table.add(row("ingest hook: identity filter, all columns", filtered, "<= +100"));
+    table.add(row("ingest hook: JSON transform (serde)", converted, ""));
+    native(table, rounds)
+}
+
+/// The same transform in the guest, columns gathered and answers checked, beside native code.
+fn native(table: &mut Table, rounds: usize) -> Result<(), Failure> {
+    const BATCHES: u32 = 200;
+    let dir = tempfile::tempdir()?;
+    let host = PluginHost::new(HostConfig::new(dir.path()))?;
+    let installed = host.install(CONVERT)?;
+    let mut instance = host.load(&installed.hash)?.instantiate("{}", Limits::default())?;
+    let values: Vec<String> = (0..1_000).map(load::value).collect();
+    let context = RunContext { topic: "t".into(), partition: 0, partitions: 1, seed: 0 };
+    let mut columns = Columns::new();
+    let (mut baseline, mut ours) = (Vec::new(), Vec::new());
+    let per_record = |took: Duration| took.as_nanos() as f64 / f64::from(BATCHES) / 1e3;
+    for _ in 0..rounds {
+        let started = Instant::now();
+        for _ in 0..BATCHES {
+            for value in &values {
+                black_box(convert(black_box(value.as_bytes()))?);
+            }
+        }
+        baseline.push(per_record(started.elapsed()));
+        let started = Instant::now();
+        for _ in 0..BATCHES {
+            columns.clear(instance.needs());
+            for value in &values {
+                columns.push(Timestamp(0), None, Some(value.as_bytes()), [])?;
+            }
+            black_box(instance.run(&mut columns, &context)?);
+        }
+        ours.push(per_record(started.elapsed()));
+    }
+    table.add(Row {
+        what: "JSON transform in Rust: plugin beside native".to_owned(),
+        unit: "ns/rec",
+        baseline,
+        ours,
+        budget: "<= 1.70",
+        difference: false,
+    });
+    Ok(())
+}
+
+async fn install(
+    node: &BenchNode,
+    name: &str,
+    component: &'static [u8],
+) -> Result<PluginName, Failure> {
+    let name = PluginName::new(name)?;
+    node.ask(Request::InstallPlugin(name.clone()), Bytes::from_static(component)).await?;
+    Ok(name)
+}
+
+async fn attach(
+    node: &BenchNode,
+    topic: &TopicName,
+    plugin: &PluginName,
+    config: &str,
+) -> Result<(), Failure> {
+    let request = AttachRequest {
+        topic: topic.clone(),
+        hook: Hook::Ingest,
+        plugin: plugin.clone(),
+        hash: None,
+        config: config.to_owned(),
+        policy: PoisonPolicy::Halt,
+        limits: PluginLimits::default(),
+    };
+    node.ask(Request::AttachPlugin(request), Bytes::new()).await.map(drop)
+}
+
+/// CPU time of this process so far, client included: it is the same on both sides.
+fn cpu() -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after = stat.rsplit_once(')').ok_or("/proc/self/stat has another form")?.1;
+    let fields: Vec<&str> = after.split_ascii_whitespace().collect();
+    let ticks: u64 = fields.get(11).ok_or("no utime")?.parse::<u64>()?
+        + fields.get(12).ok_or("no stime")?.parse::<u64>()?;
+    // Linux tells these in hundredths of a second on every machine that we build for.
+    Ok(Duration::from_millis(ticks * 10))
+}
