@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_env::{Clock, Disk, DiskFile, RealDisk, SystemClock};
+use tidegate_env::{Clock, Disk, RealDisk, SystemClock};
 use tidegate_log::{LogConfig, LogStore, StoreConfig};
 use tidegate_metadata::{MetadataStore, NodeRecord};
 use tidegate_plugin::{HostConfig, PluginHost};
 use tidegate_transport::{
     Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir,
 };
-use tidegate_types::{Incarnation, Timestamp, TopicId, TopicPartition, limits};
+use tidegate_types::{ByteSize, Incarnation, Timestamp, TopicId, TopicPartition, limits};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -101,8 +101,6 @@ pub(crate) struct Broker {
     /// What callers are told at their hello.
     pub(crate) local: LocalNode,
     stop: watch::Sender<bool>,
-    /// Keeps other processes out of the data folder.
-    _lock: Box<dyn DiskFile>,
 }
 
 /// A node at work. Dropping it without [`Node::shutdown`] leaves its tasks running.
@@ -192,22 +190,27 @@ fn open_topic(
 fn open(config: NodeConfig) -> Result<Broker, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let lock = lock(&*disk, &config.data)?;
-    let (authority, server_tls) = open_tls(&config)?;
 
+    disk.create_dir_all(&config.data).map_err(|source| unusable(&config.data, source))?;
+    let topics = Arc::new(Topics::default());
+    let advanced = topics.clone();
+    let store = StoreConfig {
+        // The broker holds senders back before this; whoever comes around it is refused.
+        backlog: ByteSize::bytes(2 * limits::MAX_APPEND_BACKLOG.get()),
+        on_advance: Some(Arc::new(move |at, _| advanced.advanced(at))),
+        ..StoreConfig::default()
+    };
+    // First, since it keeps other processes out of the data folder.
+    let logs = LogStore::open(disk, clock.clone(), &config.data, store).map_err(|e| match e {
+        tidegate_log::OpenError::Locked { .. } => StartError::InUse { path: config.data.clone() },
+        other => StartError::Logs(other),
+    })?;
+    let (authority, server_tls) = open_tls(&config)?;
     let started = clock.wall();
     let record = NodeRecord { site: config.site.clone(), node: config.node, created: started };
     let metadata = MetadataStore::open(&config.data.join("metadata.redb"), &record)?;
     let plugins = PluginHost::new(HostConfig::new(config.data.join("plugins")))?;
 
-    let topics = Arc::new(Topics::default());
-    let advanced = topics.clone();
-    let store = StoreConfig {
-        on_advance: Some(Arc::new(move |at, _| advanced.advanced(at))),
-        ..StoreConfig::default()
-    };
-    let logs =
-        LogStore::open(disk, clock.clone(), &config.data, store).map_err(StartError::Logs)?;
     let image = metadata.image();
     let found = logs.logs_on_disk().map_err(|source| unusable(&config.data, source))?;
     for topic in image.topics() {
@@ -252,21 +255,12 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
         listener,
         local,
         stop: watch::Sender::new(false),
-        _lock: lock,
         config,
     };
     for topic in broker.topics.all() {
         plugins::refresh(&broker, &topic);
     }
     Ok(broker)
-}
-
-fn lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn DiskFile>, StartError> {
-    disk.create_dir_all(data).map_err(|source| unusable(data, source))?;
-    disk.lock(&data.join("lock")).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => StartError::InUse { path: data.to_owned() },
-        _ => unusable(data, source),
-    })
 }
 
 fn unusable(data: &Path, source: io::Error) -> StartError {

@@ -71,7 +71,10 @@ enum Expected {
     Nothing,
     /// Hash of key and value.
     Content(u64),
-    Message { key: u64, line: Arc<str> },
+    Message {
+        key: u64,
+        line: Arc<str>,
+    },
 }
 
 /// What must arrive in every stream.
@@ -255,7 +258,9 @@ impl Expected {
                 *expected == hash(key, b"")
                     && serde_json::from_slice::<serde_json::Value>(value)
                         .ok()
-                        .and_then(|value| Some(ends_with_masked(line, value.get("message")?.as_str()?)))
+                        .and_then(|value| {
+                            Some(ends_with_masked(line, value.get("message")?.as_str()?))
+                        })
                         .unwrap_or(false)
             }
         }
@@ -418,7 +423,8 @@ mod tests {
 
     #[test]
     fn masked_messages_are_recognised_as_the_end_of_their_line() {
-        let line = "Dec 10 06:55:48 LabSZ sshd[24200]: Failed password for eve from 10.1.2.3 port 22";
+        let line =
+            "Dec 10 06:55:48 LabSZ sshd[24200]: Failed password for eve from 10.1.2.3 port 22";
         for good in [
             "Failed password for eve from 10.1.2.3 port 22",
             "Failed password for eve from *** port 22",

@@ -159,10 +159,8 @@ impl Senders {
         self.budget.bytes.fetch_add(size(&record), Ordering::Relaxed);
         self.budget.arriving_bytes.fetch_add(arriving(&record), Ordering::Relaxed);
         let to = ProducerRecord::new(record.value).with_key(record.key);
-        let delivery = self.producers[record.stream]
-            .send(to)
-            .await
-            .map_err(|error| refused(&error))?;
+        let delivery =
+            self.producers[record.stream].send(to).await.map_err(|error| refused(&error))?;
         // The other end goes away only with a failure of its own, which is the one to tell.
         let _ = self.deliveries.send(delivery).await;
         Ok(())

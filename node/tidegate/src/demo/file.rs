@@ -114,8 +114,8 @@ impl FileSource {
         }
         let extension = path().extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         let kind = if matches!(extension.as_deref(), Some("csv" | "tsv")) {
-            let table = Table::of(&lines)
-                .map_err(|source| FileError::Table { path: path(), source })?;
+            let table =
+                Table::of(&lines).map_err(|source| FileError::Table { path: path(), source })?;
             if table.has_heading {
                 lines.remove(0);
             }

@@ -286,13 +286,17 @@ mod tests {
                 Fate::Rewritten(value) => {
                     masked += 1;
                     assert!(value.contains(MASK) && value != line);
-                    for telling in ["203.0.113.", "198.51.100.", "10.20.4.", "2001:db8", "example.org"]
+                    for telling in
+                        ["203.0.113.", "198.51.100.", "10.20.4.", "2001:db8", "example.org"]
                     {
                         assert!(!value.contains(telling), "{value}");
                     }
-                    assert_eq!(line.rsplit_once(" id="), value.rsplit_once(" id=").map(|(_, id)| {
-                        (line.rsplit_once(" id=").unwrap().0, id)
-                    }));
+                    assert_eq!(
+                        line.rsplit_once(" id="),
+                        value
+                            .rsplit_once(" id=")
+                            .map(|(_, id)| { (line.rsplit_once(" id=").unwrap().0, id) })
+                    );
                 }
                 fate => panic!("{fate:?}"),
             }
@@ -322,7 +326,8 @@ mod tests {
 
     #[test]
     fn hundredths_keep_their_sign() {
-        for (n, text) in [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (-350, "-3.50"), (85_012, "850.12")]
+        for (n, text) in
+            [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (-350, "-3.50"), (85_012, "850.12")]
         {
             assert_eq!(hundredths(n), text);
         }

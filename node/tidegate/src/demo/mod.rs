@@ -75,8 +75,8 @@ impl Plan {
                 (fleet, Budget::of_all(args.records.unwrap_or(RECORDS)))
             }
             Some(path) => {
-                let file = FileSource::open(path)
-                    .map_err(|error| Failure::of(Exit::Failed, &error))?;
+                let file =
+                    FileSource::open(path).map_err(|error| Failure::of(Exit::Failed, &error))?;
                 let budget = match args.records {
                     Some(records) => Budget::of_all(records),
                     None => Budget::of_bulk(file.len()),

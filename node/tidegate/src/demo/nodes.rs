@@ -256,7 +256,8 @@ fn tail(path: &Path) -> io::Result<String> {
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_end();
     // The first line is whole only where all was read.
-    let whole = if len > TAIL { text.split_once('\n').map_or(text, |(_, rest)| rest) } else { text };
+    let whole =
+        if len > TAIL { text.split_once('\n').map_or(text, |(_, rest)| rest) } else { text };
     Ok(whole.to_owned())
 }
 

@@ -146,7 +146,11 @@ impl Report {
         writeln!(out, "          and {} came out at the region", records(cut.arrived))?;
         match cut.caught_up {
             Some(after) => {
-                writeln!(out, "Mended    it; {} later the region had caught up", human_duration(after))
+                writeln!(
+                    out,
+                    "Mended    it; {} later the region had caught up",
+                    human_duration(after)
+                )
             }
             None => writeln!(out, "Mended    it; the region never caught up"),
         }
@@ -159,12 +163,20 @@ impl Report {
         };
         let taken_in = self.taken_in.as_secs_f64();
         let rows = [
-            ("in", s.records_in, format!("acknowledged as durable, {}", rate(s.records_in, taken_in))),
+            (
+                "in",
+                s.records_in,
+                format!("acknowledged as durable, {}", rate(s.records_in, taken_in)),
+            ),
             ("dropped", s.dropped, "by plugins at the edge".to_owned()),
             ("rewritten", s.rewritten, "by plugins at the edge".to_owned()),
             ("stored", s.stored, "at the edge".to_owned()),
             ("mirrored", s.mirrored, "at the region, all of it read again at the end".to_owned()),
-            ("consumed", s.consumed, format!("at the region, live, {}", rate(s.consumed, s.seconds))),
+            (
+                "consumed",
+                s.consumed,
+                format!("at the region, live, {}", rate(s.consumed, s.seconds)),
+            ),
             ("lost", s.lost, String::new()),
             ("duplicated", s.duplicated, String::new()),
         ];
@@ -178,7 +190,10 @@ impl Report {
     fn write_line(&self, out: &mut String) -> std::fmt::Result {
         let sizes = [self.bytes_in, self.bytes_sent, self.bytes_due].map(ByteSize::bytes);
         let [came, sent, due] = sizes;
-        writeln!(out, "Keys and values of {came} came in; {sent} of record batches crossed the line,")?;
+        writeln!(
+            out,
+            "Keys and values of {came} came in; {sent} of record batches crossed the line,"
+        )?;
         writeln!(out, "uncompressed, for the {due} that had to cross it.")?;
         match self.bytes_in.checked_sub(self.bytes_sent) {
             Some(saved) if saved > 0 => {
@@ -238,7 +253,8 @@ mod tests {
     fn json_has_the_promised_keys() {
         let json = serde_json::to_value(report().summary).unwrap();
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        let promised = "records_in dropped rewritten stored mirrored consumed lost duplicated seconds";
+        let promised =
+            "records_in dropped rewritten stored mirrored consumed lost duplicated seconds";
         assert_eq!(keys.join(" "), promised);
     }
 

@@ -144,9 +144,7 @@ pub fn topic(text: &str) -> Result<TopicName, Failure> {
 /// # Errors
 /// If it is none.
 pub fn mirror(text: &str) -> Result<TopicName, Failure> {
-    topic(text)?
-        .mirrored_from(&name(EDGE)?)
-        .map_err(|error| Failure::of(Exit::Failed, &error))
+    topic(text)?.mirrored_from(&name(EDGE)?).map_err(|error| Failure::of(Exit::Failed, &error))
 }
 
 /// The link's name.

@@ -43,8 +43,7 @@ impl Table {
             .into_iter()
             .max_by_key(|delimiter| (cells(first, *delimiter).count(), *delimiter == b','))
             .unwrap_or(b',');
-        let column =
-            last_numeric_column(rest, delimiter).ok_or(TableError::NoNumbers)?;
+        let column = last_numeric_column(rest, delimiter).ok_or(TableError::NoNumbers)?;
         let has_heading = number(first, column, delimiter).is_none();
         let name = if has_heading {
             let cell = cells(first, delimiter).nth(column).unwrap_or_default();
