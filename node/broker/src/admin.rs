@@ -57,15 +57,14 @@ async fn handle(
         Request::InviteSite(site) => Response::Invitation(invite(broker, site)?),
         Request::AddLink(LinkRequest { spec }) => {
             let _guard = broker.changing.lock().await;
-            let name = spec.name.clone();
             if spec.topics.is_empty() {
-                let message = format!("link {name} has no topics: name at least one");
+                let message = format!("link {} has no topics: name at least one", spec.name);
                 return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
             }
             broker.links.check(&spec)?;
             broker.submit_command(Command::AddLink(spec.clone())).await?;
             broker.links.start(broker, spec);
-            Response::Link(broker.links.status(&name).ok_or_else(|| error::unknown_link(&name))?)
+            Response::Done
         }
         Request::ListLinks => Response::Links(broker.links.statuses()),
         Request::LinkStatus(name) => {

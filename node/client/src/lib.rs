@@ -42,7 +42,7 @@ pub use consume::{
 };
 pub use produce::{
     Delivery, DeliveryError, Partitioner, Producer, ProducerConfig, ProducerRecord, RawProduce,
-    RawProduceReceiver, RawProduceSender, RecordMetadata, SendError, key_partition,
+    RawProduceReceiver, RawProduceSender, RecordMetadata, SendError,
 };
 
 pub use tidegate_record::Compression;

@@ -109,7 +109,7 @@ async fn records_arrive_as_they_were_sent() {
     for (i, delivery) in deliveries {
         let stored = delivery.await.unwrap();
         let key = format!("k{}", i % 10);
-        assert_eq!(stored.partition, tidegate_client::key_partition(key.as_bytes(), 4));
+        assert_eq!(stored.partition, tidegate_types::key_partition(key.as_bytes(), 4));
         let at = (stored.offset.unwrap().get(), format!("v{i}"));
         assert!(server.values(stored.partition.get() as usize).contains(&at));
     }

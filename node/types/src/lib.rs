@@ -5,6 +5,7 @@
 //! constructor that says what was wrong.
 
 mod ids;
+mod key_partition;
 pub mod limits;
 mod limits_relations;
 mod name;
@@ -18,6 +19,7 @@ pub use ids::{
     Incarnation, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
     ProducerStamp, Sequence, TopicId, TopicPartition,
 };
+pub use key_partition::key_partition;
 pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
 pub use plugin_hash::{ParseHashError, PluginHash};
 pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};

@@ -102,7 +102,7 @@ impl Chain {
         }
         self.halt(topic, &applied.failed)?;
         let letters = self.letters(topic, &parsed, &origin, &applied.failed)?;
-        self.count(&applied);
+        self.count(&applied, batch.len());
         Ok(Ran { applied, letters })
     }
 
@@ -179,14 +179,24 @@ impl Chain {
 
     /// Counts for the stages. In a chain of several, what became of the batch is told of the last
     /// one, and failures of the one that failed.
-    fn count(&self, applied: &Applied) {
+    fn count(&self, applied: &Applied, bytes_in: usize) {
+        let bytes_out = match &applied.change {
+            Change::Unchanged => bytes_in,
+            Change::InPlace { batch } => batch.as_ref().map_or(0, Bytes::len),
+            Change::Scattered { in_place, outputs } => {
+                let elsewhere: usize = outputs.iter().map(|output| output.batch.len()).sum();
+                in_place.as_ref().map_or(0, Bytes::len) + elsewhere
+            }
+        };
         let last = self.stages.len().saturating_sub(1);
         for (index, stage) in self.stages.iter().enumerate() {
             let failed =
                 applied.failed.iter().filter(|failed| failed.stage == index).count() as u64;
             let dead = stage.attachment.policy == PoisonPolicy::DeadLetter;
-            let counts = if index == last { applied.counts } else { Default::default() };
-            stage.count(&counts, failed, if dead { failed } else { 0 });
+            stage.count_failures(failed, if dead { failed } else { 0 });
+            if index == last {
+                stage.count(&applied.counts, bytes_in, bytes_out);
+            }
         }
     }
 }

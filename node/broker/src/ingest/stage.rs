@@ -63,12 +63,19 @@ impl Stage {
         Ok(Borrowed { stage: self.clone(), instance: Some(instance) })
     }
 
-    /// Adds what a batch came to, as far as this stage alone can be blamed or praised for it.
-    pub(super) fn count(&self, counts: &Counts, failed: u64, dead_lettered: u64) {
+    /// Adds what a batch came to, whose bytes went in and came out.
+    pub(super) fn count(&self, counts: &Counts, bytes_in: usize, bytes_out: usize) {
         let stats = &mut self.told().stats;
+        stats.bytes_in += bytes_in as u64;
+        stats.bytes_out += bytes_out as u64;
         stats.dropped += u64::from(counts.dropped);
         stats.rewritten += u64::from(counts.rewritten);
         stats.emitted += u64::from(counts.moved);
+    }
+
+    /// Adds records on which this stage failed.
+    pub(super) fn count_failures(&self, failed: u64, dead_lettered: u64) {
+        let stats = &mut self.told().stats;
         stats.failed += failed;
         stats.dead_lettered += dead_lettered;
     }

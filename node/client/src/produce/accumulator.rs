@@ -16,7 +16,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::config::{ProducerConfig, ProducerRecord, SendError};
 use super::delivery::{Delivery, DeliveryError, Outcome};
-use super::partitioner::{Partitioner, key_partition};
+use super::partitioner::Partitioner;
+use tidegate_types::key_partition;
 
 /// What the producer's handles and its driver share.
 pub(super) struct Accumulator {

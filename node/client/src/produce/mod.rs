@@ -14,6 +14,6 @@ mod raw;
 
 pub use config::{ProducerConfig, ProducerRecord, SendError};
 pub use delivery::{Delivery, DeliveryError, RecordMetadata};
-pub use partitioner::{Partitioner, key_partition};
+pub use partitioner::Partitioner;
 pub use producer::Producer;
 pub use raw::{RawProduce, RawProduceReceiver, RawProduceSender};

@@ -12,7 +12,7 @@ use tidegate_types::{PartitionId, ProducerStamp, TopicName};
 
 use super::chain::Routes;
 use super::items::{HeaderField, Item, Made, Target, packed};
-use super::route::{derived_producer, partition_for_key};
+use super::route::derived_producer;
 use super::{Applied, ApplyError, Change, Counts, Origin, OutputBatch};
 
 /// Where an item goes in the end: a topic's number, or none for that of the batch.
@@ -71,7 +71,7 @@ fn resolve(origin: &Origin<'_>, items: &[Item<'_>], routes: &mut Routes) -> Vec<
                     (Some(_), Some(partition)) => Ok(partition),
                     // By what a retry has as well: the key, or where the batch was sent.
                     (Some(size), None) => Ok(match item.key.get(&routes.made) {
-                        Some(key) => partition_for_key(key, size).get(),
+                        Some(key) => tidegate_types::key_partition(key, size).get(),
                         None => here % size,
                     }),
                 };

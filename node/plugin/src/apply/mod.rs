@@ -33,7 +33,7 @@ use crate::outcome::Outcome;
 
 pub use chain::Applier;
 pub use dead::{DeadLetters, DeadPlugin, dead_letter_batches};
-pub use route::{derived_producer, partition_for_key};
+pub use route::derived_producer;
 
 /// One step of a chain: an [`Instance`], or something else that decides in its place.
 pub trait Stage {

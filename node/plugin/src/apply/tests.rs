@@ -281,7 +281,7 @@ fn settle((topic, partition, rec): Live) -> Result<(Place, Rec), usize> {
     let partition = match (partition, &rec.key) {
         (Some(partition), _) if partition >= size => return Err(stage),
         (Some(partition), _) => partition,
-        (None, Some(key)) => partition_for_key(key, size).get(),
+        (None, Some(key)) => tidegate_types::key_partition(key, size).get(),
         (None, None) => HERE % size,
     };
     Ok(((Some(topic), partition), rec))

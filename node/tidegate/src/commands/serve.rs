@@ -11,6 +11,7 @@ use crate::settings::{LogFormat, LogSettings};
 
 pub async fn run(context: &Context) -> Result<(), Failure> {
     start_log(&context.settings.log)?;
+    raise_file_limit();
     let mut interrupt = Interrupt::listen()?;
     let config = context.settings.node.clone();
     let (site, data) = (config.site.clone(), config.data.clone());
@@ -33,6 +34,17 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
         () = interrupt.wait() => {
             Err(Failure::new(Exit::Failed, "stopped before the logs were closed; they are checked at the next start"))
         }
+    }
+}
+
+/// Asks for as many open files as this process may have: every partition's log holds one, and the
+/// usual limit is 1,024.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

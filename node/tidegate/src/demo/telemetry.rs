@@ -89,7 +89,7 @@ impl Machine {
         if let Some(networks) = &mut self.networks {
             networks.refresh(true);
             let sum = |of: fn(&sysinfo::NetworkData) -> u64| {
-                networks.iter().map(|(_, data)| of(data)).fold(0, u64::saturating_add)
+                networks.values().map(of).fold(0, u64::saturating_add)
             };
             tell("network.received".to_owned(), sum(|data| data.total_received()) as f64, "B");
             tell("network.sent".to_owned(), sum(|data| data.total_transmitted()) as f64, "B");

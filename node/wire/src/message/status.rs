@@ -85,9 +85,9 @@ pub struct PluginStats {
     pub traps: u64,
     /// Time spent in it, in nanoseconds.
     pub busy_ns: u64,
-    /// Bytes of keys and values that came in.
+    /// Bytes of batches that came in.
     pub bytes_in: u64,
-    /// Bytes of keys and values that went on.
+    /// Bytes of batches that went on in their place.
     pub bytes_out: u64,
 }
 
