@@ -2,11 +2,11 @@
 
 use tidegate_types::{Acks, Flush, TopicName};
 
+use crate::Failure;
 use crate::load::{self, Load};
 use crate::node::BenchNode;
 use crate::table::{Row, Table};
 use crate::toy::Toy;
-use crate::Failure;
 
 /// Measures both.
 ///

@@ -2,11 +2,11 @@
 
 use tidegate_types::{Acks, Flush, TopicName};
 
+use crate::Failure;
 use crate::load::{self, Load};
 use crate::node::BenchNode;
 use crate::table::{Row, Table};
 use crate::toy::Toy;
-use crate::Failure;
 
 /// Batches of 320 records of some 200 bytes are 64 KB or a little more.
 const PER_BATCH: u32 = 256;
@@ -32,7 +32,8 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
             ours.push(load::produce(&node.connection, &topic, &load).await?.rate() / 1e3);
             node.delete(&topic).await?;
         }
-        let what = if durable { "ingest over QUIC, durable" } else { "ingest over QUIC, page cache" };
+        let what =
+            if durable { "ingest over QUIC, durable" } else { "ingest over QUIC, page cache" };
         table.add(Row {
             what: what.to_owned(),
             unit: "k rec/s",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate_record::{BatchBuilder, BuildOptions};
-use tidegate_transport::{ClientTls, Connection, ConnectOptions, Connector, Identity};
+use tidegate_transport::{ClientTls, ConnectOptions, Connection, Connector, Identity};
 use tidegate_types::{Acks, PartitionId, StartPosition, Timestamp, TopicName};
 use tidegate_wire::{Open, OpenProduce, OpenSubscribe, ProduceBatch, ProduceReply, SubscribeReply};
 
@@ -100,8 +100,7 @@ pub async fn produce(
     load: &Load,
 ) -> Result<Run, Failure> {
     let batch = batch(0, load.per_batch)?;
-    let open =
-        Open::Produce(OpenProduce { topic: topic.clone(), acks: load.acks, producer: None });
+    let open = Open::Produce(OpenProduce { topic: topic.clone(), acks: load.acks, producer: None });
     let (mut sender, mut receiver) = connection.open(&open, &[]).await?;
     match receiver.recv::<ProduceReply>().await? {
         Some((ProduceReply::Ready { .. }, _)) => {}

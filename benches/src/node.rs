@@ -66,8 +66,7 @@ impl BenchNode {
     pub async fn topic(&self, name: &str, flush: Flush) -> Result<TopicName, Failure> {
         let name = TopicName::new(name)?;
         let config = TopicConfig { flush, ..TopicConfig::default() };
-        let request =
-            Request::CreateTopic { name: name.clone(), config, if_not_exists: false };
+        let request = Request::CreateTopic { name: name.clone(), config, if_not_exists: false };
         self.ask(request, Bytes::new()).await?;
         Ok(name)
     }

@@ -12,10 +12,10 @@ use tidegate_types::{
 };
 use tidegate_wire::{AttachRequest, Request};
 
+use crate::Failure;
 use crate::load::{self, Load};
 use crate::node::BenchNode;
 use crate::table::{Row, Table};
-use crate::Failure;
 
 /// The JSON transform.
 const CONVERT: &[u8] = include_bytes!(env!("BENCH_GUEST"));

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc as blocking;
 use std::sync::Arc;
+use std::sync::mpsc as blocking;
 
 use bytes::Bytes;
 use tidegate_record::Batch;
@@ -19,9 +19,7 @@ use tidegate_transport::{
     init_tls_dir,
 };
 use tidegate_types::{NodeId, Offset, PartitionId, SiteName, TopicId};
-use tidegate_wire::{
-    BatchAck, Open, PartitionStart, ProduceBatch, ProduceReply, SubscribeReply,
-};
+use tidegate_wire::{BatchAck, Open, PartitionStart, ProduceBatch, ProduceReply, SubscribeReply};
 use tokio::sync::mpsc;
 
 use crate::Failure;

@@ -5,7 +5,7 @@ mod process;
 mod settings;
 
 use serde_json::{Value, json};
-use tidegate_tests::{Cli, Node, Seed, eventually, free_port};
+use tidegate_tests::{Cli, Node, eventually, free_port};
 
 async fn json_of(cli: &Cli, arguments: &[&str]) -> Value {
     let arguments = [arguments, &["--output", "json"]].concat();
@@ -14,7 +14,6 @@ async fn json_of(cli: &Cli, arguments: &[&str]) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_are_made_listed_described_and_deleted() {
-    Seed::take("cli topics");
     let node = Node::start("edge").await;
     let cli = node.cli();
     assert_eq!(json_of(&cli, &["topic", "list"]).await, json!([]));
@@ -42,7 +41,6 @@ async fn topics_are_made_listed_described_and_deleted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_go_in_and_records_come_out_in_any_format() {
-    Seed::take("cli records");
     let node = Node::start("edge").await;
     let cli = node.cli();
     cli.run(&["topic", "create", "t"]).await.exits(0);
@@ -77,7 +75,6 @@ async fn lines_go_in_and_records_come_out_in_any_format() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stock_plugin_is_installed_attached_shown_and_detached() {
-    Seed::take("cli plugins");
     let node = Node::start("edge").await;
     let cli = node.cli();
     cli.run(&["topic", "create", "temp"]).await.exits(0);
@@ -99,9 +96,15 @@ async fn a_stock_plugin_is_installed_attached_shown_and_detached() {
 
     let shown = json_of(&cli, &["plugin", "show", "threshold"]).await;
     let attached = &shown["attachments"][0];
-    assert_eq!((&attached["topic"], &attached["on_error"]), (&json!("temp"), &json!("dead-letter")));
+    assert_eq!(
+        (&attached["topic"], &attached["on_error"]),
+        (&json!("temp"), &json!("dead-letter"))
+    );
     let stats = &attached["stats"];
-    assert_eq!((&stats["records"], &stats["dropped"], &stats["failed"]), (&json!(4), &json!(1), &json!(1)));
+    assert_eq!(
+        (&stats["records"], &stats["dropped"], &stats["failed"]),
+        (&json!(4), &json!(1), &json!(1))
+    );
     let table = cli.run(&["plugin", "show", "threshold"]).await.exits(0).out;
     assert!(table.contains("ns") && table.contains("temp"), "{table}");
 
@@ -112,7 +115,6 @@ async fn a_stock_plugin_is_installed_attached_shown_and_detached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sites_are_linked_by_an_invitation() {
-    Seed::take("cli links");
     let (edge, region) = (Node::start("edge").await, Node::start("region").await);
     let (here, there) = (edge.cli(), region.cli());
     here.run(&["topic", "create", "temp"]).await.exits(0);
@@ -152,12 +154,13 @@ async fn two_sites_are_linked_by_an_invitation() {
     here.run(&["link", "remove", "up"]).await.exits(0);
     here.run(&["link", "status", "up"]).await.fails(3, &["up"]);
     here.run(&["link", "remove", "up"]).await.fails(3, &["up"]);
-    here.run(&["link", "add", "x", "--invitation", "none", "--topic", "temp"]).await.fails(1, &["none"]);
+    here.run(&["link", "add", "x", "--invitation", "none", "--topic", "temp"])
+        .await
+        .fails(1, &["none"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_not_there_is_told_apart_from_one_that_refuses() {
-    Seed::take("cli unreachable");
     let mut node = Node::start("edge").await;
     let other = Node::start("other").await;
     let nobody = node.cli().with("TIDEGATE_TIMEOUT", "500ms");

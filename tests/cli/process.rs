@@ -3,14 +3,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tidegate_tests::{Cli, Load, Node, Seed, check_log, files, program};
+use tidegate_tests::{Cli, Load, Node, check_log, files, program};
 use tidegate_types::TopicConfig;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_do_not_serve_from_one_folder() {
-    Seed::take("cli one folder");
     let node = Node::start("edge").await;
     let data = node.data().to_str().unwrap();
     let elsewhere = Cli::new(node.data().parent().unwrap());
@@ -25,7 +24,6 @@ async fn two_nodes_do_not_serve_from_one_folder() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_keeps_its_site() {
-    Seed::take("cli other site");
     let mut node = Node::start("edge").await;
     node.stop().await;
     let data = node.data().to_str().unwrap();
@@ -35,7 +33,6 @@ async fn a_folder_keeps_its_site() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_stops_a_busy_node_cleanly_and_soon() {
-    Seed::take("cli sigterm");
     let mut node = Node::start("edge").await;
     let client = node.client().await;
     client.create_topic("t".parse().unwrap(), TopicConfig::default(), false).await.unwrap();
@@ -56,7 +53,6 @@ async fn sigterm_stops_a_busy_node_cleanly_and_soon() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_follows_until_its_reader_goes_away() {
-    Seed::take("cli follow");
     let node = Node::start("edge").await;
     let cli = node.cli();
     cli.run(&["topic", "create", "t"]).await.exits(0);

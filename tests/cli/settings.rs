@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate_tests::{Cli, Seed};
+use tidegate_tests::{Cli};
 
 fn write(folder: &Path, text: &str) {
     std::fs::write(folder.join("tidegate.toml"), text).unwrap();
@@ -11,7 +11,6 @@ fn write(folder: &Path, text: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_key_is_named_with_its_line() {
-    Seed::take("cli config check");
     let folder = tempfile::tempdir().unwrap();
     let cli = Cli::new(folder.path());
     cli.run(&["config", "check"]).await.exits(0);
@@ -32,9 +31,11 @@ async fn a_wrong_key_is_named_with_its_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flags_go_before_the_environment_and_that_before_the_file() {
-    Seed::take("cli config show");
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "[client]\nserver = \"file:1\"\ntimeout = \"1s\"\n[node]\nsite = \"file\"\n");
+    write(
+        folder.path(),
+        "[client]\nserver = \"file:1\"\ntimeout = \"1s\"\n[node]\nsite = \"file\"\n",
+    );
     let cli = Cli::new(folder.path()).with("TIDEGATE_SERVER", "env:2").with("TIDEGATE_SITE", "env");
     let show = ["config", "show", "--output", "json", "--server", "flag:3"];
     let shown = cli.run(&show).await.exits(0).json();
@@ -53,7 +54,6 @@ async fn flags_go_before_the_environment_and_that_before_the_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn init_makes_what_serve_needs_and_keeps_what_exists() {
-    Seed::take("cli init");
     let folder = tempfile::tempdir().unwrap();
     let cli = Cli::new(folder.path());
     cli.run(&["init", "--site", "berlin"]).await.exits(0);

@@ -6,7 +6,7 @@ mod expect;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tidegate_tests::{Node, Ran, Seed, link};
+use tidegate_tests::{Node, Ran, link};
 
 use expect::{is_outside, mask_ipv4};
 
@@ -77,7 +77,6 @@ fn split(text: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_band_on_machine_temperatures_lets_the_outliers_through() {
-    Seed::take("data threshold");
     let Some(path) = data_set("machine_temperature.csv") else { return };
     let config = r#"{"format": "csv", "column": 1, "low": 60, "high": 100}"#;
     let sites = Sites::start("temperature", &[("threshold", config)]).await;
@@ -101,7 +100,6 @@ async fn a_band_on_machine_temperatures_lets_the_outliers_through() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn addresses_are_masked_and_nothing_else_is_changed() {
-    Seed::take("data redact");
     let Some(path) = data_set("openssh_2k.log") else { return };
     let sites = Sites::start("ssh", &[("redact", r#"{"kinds": ["ipv4"]}"#)]).await;
     sites.produce("ssh", &path).await;
@@ -119,7 +117,6 @@ async fn addresses_are_masked_and_nothing_else_is_changed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sshd_lines_become_fields() {
-    Seed::take("data parse-log");
     let Some(path) = data_set("openssh_2k.log") else { return };
     let sites = Sites::start("ssh", &[("parse-log", "{}")]).await;
     sites.produce("ssh", &path).await;
@@ -140,7 +137,6 @@ async fn sshd_lines_become_fields() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chain_masks_first_and_parses_then() {
-    Seed::take("data chain");
     let Some(path) = data_set("openssh_2k.log") else { return };
     let plugins = [("redact", r#"{"kinds": ["ipv4"]}"#), ("parse-log", "{}")];
     let sites = Sites::start("ssh", &plugins).await;

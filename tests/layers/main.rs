@@ -1,8 +1,31 @@
 //! A crate may depend on lower rows only, and what hosts WASM stays apart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use serde::Deserialize;
+
+/// What `cargo metadata` says, as far as it is asked here. Read by hand: the crate for it turns on
+/// features of its dependencies, with which the whole program would be built a second time.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `None` for what is linked; `dev` and `build` for the others.
+    kind: Option<String>,
+}
 
 /// From the bottom up; crates in one row do not know each other.
 const ROWS: &[&[&str]] = &[
@@ -29,24 +52,26 @@ fn row_of(package: &str) -> Option<usize> {
 }
 
 fn workspace() -> BTreeMap<String, Package> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .no_deps()
-        .exec()
-        .expect("cargo metadata");
-    metadata.packages.into_iter().map(|p| (p.name.to_string(), p)).collect()
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let ran = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .output()
+        .expect("cargo can be run");
+    let metadata: Metadata = serde_json::from_slice(&ran.stdout).expect("cargo metadata");
+    metadata.packages.into_iter().map(|package| (package.name.clone(), package)).collect()
 }
 
 /// What a package links to outside its own tests.
 fn needs(package: &Package) -> BTreeSet<String> {
-    let linked = |kind: &DependencyKind| *kind == DependencyKind::Normal;
-    package.dependencies.iter().filter(|d| linked(&d.kind)).map(|d| d.name.clone()).collect()
+    let linked = package.dependencies.iter().filter(|dependency| dependency.kind.is_none());
+    linked.map(|dependency| dependency.name.clone()).collect()
 }
 
 fn folder(package: &Package) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let root = std::fs::canonicalize(root).expect("the workspace root");
-    let folder = package.manifest_path.parent().expect("a folder").as_std_path();
+    let folder = package.manifest_path.parent().expect("a folder");
     folder.strip_prefix(&root).expect("inside the workspace").display().to_string()
 }
 
@@ -111,11 +136,24 @@ fn every_crate_inherits_the_workspace_lints() {
 fn the_top_level_is_as_designed() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let known = [
-        "Cargo.toml", "Cargo.lock", "node", "plugins", "wit", "examples", "benches", "tests",
-        "README.md", "LICENSE", "CHANGELOG.md", "rust-toolchain.toml", "rustfmt.toml",
-        "clippy.toml", "deny.toml", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "node",
+        "plugins",
+        "wit",
+        "examples",
+        "benches",
+        "tests",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "rust-toolchain.toml",
+        "rustfmt.toml",
+        "clippy.toml",
+        "deny.toml",
+        "target",
     ];
-    let listed = std::process::Command::new("git").args(["ls-files"]).current_dir(root).output();
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root).output();
     let Ok(listed) = listed else {
         println!("skipped: git is not at hand");
         return;

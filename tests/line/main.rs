@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidegate::relay::{Line, Relay};
-use tidegate_tests::{Load, Node, Seed, check_log, check_same, eventually, link, scaled};
+use tidegate_tests::{Load, Node, check_log, check_same, eventually, link, scaled};
 use tidegate_types::{LinkName, Offset, TopicConfig, TopicName};
 
 const TOPIC: &str = "readings";
@@ -62,7 +62,6 @@ impl Sites {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_line_loses_and_duplicates_nothing() {
-    Seed::take("line cut");
     let sites = Sites::start(Line::default()).await;
     let load = sites.load(Duration::from_millis(5)).await;
     load.progress(500).await;
@@ -84,7 +83,6 @@ async fn a_cut_line_loses_and_duplicates_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_line_with_losses_copies_everything() {
-    Seed::take("line loss");
     let line = Line { delay: Duration::from_millis(20), loss_per_mille: 20 };
     let sites = Sites::start(line).await;
     let load = sites.load(Duration::from_millis(5)).await;
@@ -95,7 +93,6 @@ async fn a_slow_line_with_losses_copies_everything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_region_is_waited_for() {
-    Seed::take("line frozen");
     let sites = Sites::start(Line::default()).await;
     let load = sites.load(Duration::from_millis(5)).await;
     load.progress(200).await;
@@ -107,7 +104,6 @@ async fn a_frozen_region_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mirror_is_read_only_and_survives_the_removal_of_its_link() {
-    Seed::take("line removed");
     let sites = Sites::start(Line::default()).await;
     let load = sites.load(Duration::from_millis(1)).await;
     load.progress(100).await;

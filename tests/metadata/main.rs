@@ -52,7 +52,12 @@ fn plugin() -> PluginName {
     "threshold".parse().unwrap()
 }
 
-async fn apply(client: &Client, name: &TopicName, from: State, to: State) -> Result<(), RequestError> {
+async fn apply(
+    client: &Client,
+    name: &TopicName,
+    from: State,
+    to: State,
+) -> Result<(), RequestError> {
     match (from, to) {
         (State::Absent, State::Bare { partitions }) => {
             let config = TopicConfig { partitions, ..TopicConfig::default() };

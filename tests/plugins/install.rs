@@ -1,7 +1,7 @@
 //! Files that cannot be installed: each is refused with its reason, through the command line.
 
 use tidegate_test_guests::KEEP;
-use tidegate_tests::{Node, Seed};
+use tidegate_tests::{Node};
 
 /// `component` with every occurrence of one text replaced by another of the same length.
 fn patched(component: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -17,7 +17,6 @@ fn patched(component: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_plugin_is_refused_with_the_reason() {
-    Seed::take("plugins install");
     let node = Node::start("edge").await;
     let cli = node.cli();
     let folder = node.data().parent().unwrap();
@@ -45,7 +44,6 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_attached_is_refused_with_the_reason() {
-    Seed::take("plugins attach");
     let node = Node::start("edge").await;
     let cli = node.cli();
     cli.run(&["topic", "create", "here"]).await.exits(0);

@@ -7,7 +7,7 @@ use tidegate_client::{
     Client, ConsumedRecord, ConsumerConfig, DeliveryError, ProducerConfig, ProducerRecord,
 };
 use tidegate_test_guests::HOSTILE;
-use tidegate_tests::{Load, Node, PATIENCE, Seed};
+use tidegate_tests::{Load, Node, PATIENCE};
 use tidegate_types::{
     ByteSize, Hook, PluginHash, PluginLimits, PluginName, PoisonPolicy, TopicConfig, TopicName,
 };
@@ -120,7 +120,6 @@ fn good() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn skip_costs_the_poisoned_record_alone() {
-    Seed::take("plugins skip");
     let site = Site::start().await;
     for (deed, reason) in DEEDS {
         let topic = format!("skip-{deed}");
@@ -143,7 +142,6 @@ async fn skip_costs_the_poisoned_record_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letter_keeps_the_original_and_says_why() {
-    Seed::take("plugins dead-letter");
     let site = Site::start().await;
     for (deed, reason) in DEEDS {
         let topic = format!("dead-{deed}");
@@ -174,7 +172,6 @@ async fn dead_letter_keeps_the_original_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn halt_refuses_the_batch_with_the_reason_until_the_plugin_is_detached() {
-    Seed::take("plugins halt");
     let site = Site::start().await;
     for (deed, reason) in DEEDS {
         let topic = format!("halt-{deed}");
@@ -207,7 +204,6 @@ async fn halt_refuses_the_batch_with_the_reason_until_the_plugin_is_detached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attachments_and_their_policy_survive_kill_9() {
-    Seed::take("plugins restart");
     let mut site = Site::start().await;
     site.attach("kept", "panic", PoisonPolicy::DeadLetter).await;
     site.neighbour.finish().await;

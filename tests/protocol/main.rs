@@ -81,7 +81,8 @@ async fn garbage_instead_of_a_hello_is_told_so() {
     let site = Site::start().await;
     let mut rng = Seed::take("protocol garbage").rng(0);
     let random: Vec<u8> = (0..500).map(|_| rng.next() as u8).collect();
-    let oversized = [&(limits::MAX_FRAME.get() as u32 + 1).to_be_bytes()[..], &[0, 0, 0, 1]].concat();
+    let oversized =
+        [&(limits::MAX_FRAME.get() as u32 + 1).to_be_bytes()[..], &[0, 0, 0, 1]].concat();
     let out_of_place = framed(&open_produce());
     for (garbage, word) in [
         (&b"GET / HTTP/1.1\r\nHost: hq\r\n\r\n"[..], "limit"),
@@ -102,7 +103,6 @@ async fn garbage_instead_of_a_hello_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_protocol_or_version_is_told_what_is_spoken_here() {
-    Seed::take("protocol version");
     let site = Site::start().await;
     let authority = &site.identity.authority;
     for protocol in [&b"h3"[..], b"tidegate/2"] {
@@ -123,7 +123,6 @@ async fn another_protocol_or_version_is_told_what_is_spoken_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_without_a_certificate_of_the_site_is_refused() {
-    Seed::take("protocol certificates");
     let site = Site::start().await;
     let authority = site.identity.authority.clone();
     // TLS 1.3: the client is done before the node has looked for a certificate.
@@ -151,7 +150,6 @@ async fn a_caller_without_a_certificate_of_the_site_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_links_certificate_is_good_for_its_own_mirrors_only() {
-    Seed::take("protocol link");
     let site = Site::start().await;
     let invitation = site.node.client().await.invite_site("edge".parse().unwrap()).await.unwrap();
     let (certificate, key) = (invitation.certificate, invitation.key);
@@ -170,8 +168,10 @@ async fn a_links_certificate_is_good_for_its_own_mirrors_only() {
     let refused = tokio::time::timeout(PATIENCE, produced).await.unwrap().unwrap_err();
     assert!(refused.contains("NotAuthorized"), "{refused}");
     let consumed = async {
-        let mut consumer =
-            client.consumer("t".parse().unwrap(), ConsumerConfig::default()).await.map_err(debug)?;
+        let mut consumer = client
+            .consumer("t".parse().unwrap(), ConsumerConfig::default())
+            .await
+            .map_err(debug)?;
         match consumer.next().await {
             Some(Err(error @ ConsumeError::Refused { .. })) => Err(debug(error)),
             other => Ok(format!("{other:?}")),
@@ -181,7 +181,8 @@ async fn a_links_certificate_is_good_for_its_own_mirrors_only() {
     assert!(refused.contains("NotAuthorized"), "{refused}");
 
     let authority = identity.authority.clone();
-    let raw = raw::connect(site.node.address(), &authority, Some(&identity), PROTOCOL).await.unwrap();
+    let raw =
+        raw::connect(site.node.address(), &authority, Some(&identity), PROTOCOL).await.unwrap();
     let (_hello, mut answer) = raw.stream(&framed(&hello(VERSION))).await;
     message::<HelloReply>(&mut answer).await;
     let open = Open::Mirror(OpenMirror {
@@ -202,7 +203,6 @@ fn debug(error: impl std::fmt::Debug) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_stream_ends_alone() {
-    Seed::take("protocol streams");
     let site = Site::start().await;
     let raw = site.welcomed().await;
     let oversized = [&u32::MAX.to_be_bytes()[..], &[0, 0, 0, 1]].concat();

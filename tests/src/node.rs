@@ -144,8 +144,9 @@ impl Node {
     pub async fn ready(&mut self) {
         let process = self.process.as_mut().expect("the node was started");
         let waiting = process.ready.wait_for(|progress| *progress != Progress::Starting);
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(Ok(progress)) if *progress == Progress::Ready => {}
+        let outcome = tokio::time::timeout(PATIENCE, waiting).await;
+        match outcome.map(|progress| progress.map(|progress| progress.clone())) {
+            Ok(Ok(Progress::Ready)) => {}
             Ok(_) => panic!("site {} ended instead of serving:\n{}", self.site, self.log()),
             Err(_) => panic!("site {} does not serve after {PATIENCE:?}", self.site),
         }

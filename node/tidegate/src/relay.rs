@@ -149,7 +149,8 @@ async fn forward(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
             }
             let Ok(upstream) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
             let upstream = Arc::new(upstream);
-            let answers = tokio::spawn(answer(upstream.clone(), socket.clone(), from, shared.clone()));
+            let answers =
+                tokio::spawn(answer(upstream.clone(), socket.clone(), from, shared.clone()));
             senders.insert(from, Sender { upstream, answers, heard: Instant::now() });
         }
         if let Some(sender) = senders.get_mut(&from) {

@@ -49,7 +49,6 @@ pub(crate) struct Part {
 }
 
 /// What is to be appended for one produced batch.
-#[derive(Default)]
 pub(crate) struct Placed {
     /// The batch, or what is left of it, in the partition that it was sent to.
     pub(crate) in_place: Option<Part>,
@@ -226,19 +225,19 @@ pub(crate) async fn run(
         Change::InPlace { batch } => (batch, Vec::new()),
         Change::Scattered { in_place, outputs } => (in_place, outputs),
     };
-    let mut placed = Placed::default();
-    placed.in_place = in_place.map(|batch| part(target.clone(), batch)).transpose()?;
+    let in_place = in_place.map(|batch| part(target.clone(), batch)).transpose()?;
+    let mut elsewhere = Vec::with_capacity(outputs.len() + letters.len());
     for output in outputs {
         let to = destination(broker, topic, &output)?;
-        placed.elsewhere.push(part(to, output.batch)?);
+        elsewhere.push(part(to, output.batch)?);
     }
     if !letters.is_empty() {
         let dead = dead_letter_partition(broker, topic).await?;
         for batch in letters {
-            placed.elsewhere.push(part(dead.clone(), batch)?);
+            elsewhere.push(part(dead.clone(), batch)?);
         }
     }
-    Ok(placed)
+    Ok(Placed { in_place, elsewhere })
 }
 
 fn part(to: Arc<Partition>, batch: Bytes) -> Result<Part, ErrorBody> {

@@ -158,6 +158,7 @@ pub struct Check {
     /// Last id by what orders the stream.
     last: HashMap<(usize, u64), u64>,
     arrived: u64,
+    bytes: u64,
     read: u64,
     faults: Faults,
 }
@@ -203,6 +204,7 @@ impl Check {
             return self.example("came twice", told());
         }
         self.arrived += 1;
+        self.bytes += (key.len() + value.len()) as u64;
         let slot = match order {
             Order::PerKey => hash(key, b""),
             Order::PerPartition => u64::from(partition),
@@ -218,6 +220,11 @@ impl Check {
     /// Records that arrived as expected, each counted once.
     pub fn arrived(&self) -> u64 {
         self.arrived
+    }
+
+    /// Bytes of the keys and values of those.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Records read, whatever they were.
@@ -351,6 +358,11 @@ mod tests {
         assert_eq!((ledger.kept(), ledger.dropped(), ledger.rewritten()), (4, 1, 1));
         let check = read(&ledger, &[ZERO, ONE, TWO, FOUR]);
         assert_eq!((check.arrived(), check.read()), (4, 4));
+        let values = [ZERO, ONE, TWO, FOUR];
+        assert_eq!(
+            check.bytes() as usize,
+            values.map(|value| "k".len() + value.len()).iter().sum::<usize>()
+        );
         assert!(check.faults().is_none(), "{:?}", check.faults());
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::expect::{Check, Ledger, Made};
 use super::setup;
-use super::stream::{Source, Stream, arriving, size};
+use super::stream::{Source, Stream, size};
 use super::telemetry::Machine;
 use crate::exit::{Exit, Failure};
 
@@ -57,7 +57,6 @@ pub struct Budget {
     sent: AtomicU64,
     acked: AtomicU64,
     bytes: AtomicU64,
-    arriving_bytes: AtomicU64,
     bulk_sent: AtomicU64,
     bulk_done: AtomicBool,
 }
@@ -81,7 +80,6 @@ impl Budget {
             sent: zero(),
             acked: zero(),
             bytes: zero(),
-            arriving_bytes: zero(),
             bulk_sent: zero(),
             bulk_done: AtomicBool::new(false),
         }
@@ -106,11 +104,6 @@ impl Budget {
     /// Bytes of the keys and values sent.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the keys and values that must arrive; of parsed lines, as they were sent.
-    pub fn arriving_bytes(&self) -> u64 {
-        self.arriving_bytes.load(Ordering::Relaxed)
     }
 
     /// Takes one record's place, if there is one left.
@@ -157,7 +150,6 @@ impl Senders {
     async fn send(&self, record: Made) -> Result<(), Failure> {
         with(&self.books, |books| books.ledger.note(&record));
         self.budget.bytes.fetch_add(size(&record), Ordering::Relaxed);
-        self.budget.arriving_bytes.fetch_add(arriving(&record), Ordering::Relaxed);
         let to = ProducerRecord::new(record.value).with_key(record.key);
         let delivery =
             self.producers[record.stream].send(to).await.map_err(|error| refused(&error))?;

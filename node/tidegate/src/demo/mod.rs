@@ -172,7 +172,7 @@ async fn demonstrate(plan: Plan, sites: &mut Sites) -> Result<(Report, Relay), F
         taken_in: watched.taken_in,
         bytes_in: budget.bytes(),
         bytes_sent: link.bytes_sent,
-        bytes_due: budget.arriving_bytes(),
+        bytes_out: 0,
         faults: expect::Faults::default(),
         notes: Vec::new(),
     };
@@ -216,8 +216,9 @@ impl Found {
             consumed: check.read(),
             lost: ledger.kept() - arrived.min(ledger.kept()),
             duplicated,
-            seconds: watched.lasted.as_secs_f64(),
+            seconds: watched.lasted.as_millis() as f64 / 1_000.0,
         };
+        report.bytes_out = self.again.bytes();
         report.faults = expect::Faults {
             duplicated,
             altered: live.altered.max(again.altered),
@@ -279,7 +280,7 @@ fn tell_kept(output: Output, place: &Place, sites: &Sites, report: &Report) {
          \x20 tidegate status {edge}\n\
          \x20 tidegate link status {} {edge}\n\
          \x20 tidegate topic list {region}\n\
-         \x20 tidegate consume {}/{topic} -o -5 -e {region}\n\
+         \x20 tidegate consume {}/{topic} -n 5 {region}\n\
          \x20 echo '{{\"id\":0,\"hello\":1}}' | tidegate produce telemetry {edge}\n\n\
          Ctrl-C ends them; the data stays.\n",
         place.path().display(),

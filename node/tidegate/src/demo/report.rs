@@ -66,8 +66,8 @@ pub struct Report {
     pub bytes_in: u64,
     /// Bytes of record batches that crossed the line.
     pub bytes_sent: u64,
-    /// Bytes of keys and values that had to cross it.
-    pub bytes_due: u64,
+    /// Bytes of the keys and values that came out at the region.
+    pub bytes_out: u64,
     /// What was wrong with what was read.
     pub faults: Faults,
     /// Where counters and content do not agree.
@@ -188,19 +188,23 @@ impl Report {
     }
 
     fn write_line(&self, out: &mut String) -> std::fmt::Result {
-        let sizes = [self.bytes_in, self.bytes_sent, self.bytes_due].map(ByteSize::bytes);
-        let [came, sent, due] = sizes;
+        let [came, sent, out_of_it] =
+            [self.bytes_in, self.bytes_sent, self.bytes_out].map(ByteSize::bytes);
         writeln!(
             out,
-            "Keys and values of {came} came in; {sent} of record batches crossed the line,"
+            "Keys and values of {came} came in. {sent} of record batches crossed the line,"
         )?;
-        writeln!(out, "uncompressed, for the {due} that had to cross it.")?;
+        writeln!(out, "uncompressed, with keys and values of {out_of_it}.")?;
         match self.bytes_in.checked_sub(self.bytes_sent) {
             Some(saved) if saved > 0 => {
                 let percent = saved as f64 * 100.0 / self.bytes_in.max(1) as f64;
-                writeln!(out, "Saved by the plugins: {}, {percent:.0} %.", ByteSize::bytes(saved))
+                writeln!(out, "Saved on the line: {}, {percent:.0} %.", ByteSize::bytes(saved))
             }
-            _ => writeln!(out, "No bytes were saved: what came in had to cross it, and more."),
+            _ => writeln!(
+                out,
+                "No bytes were saved: what batches need beside keys and values is more than the \
+                 plugins took away."
+            ),
         }
     }
 }
@@ -243,7 +247,7 @@ mod tests {
             taken_in: Duration::from_secs(10),
             bytes_in: 20 << 20,
             bytes_sent: 5 << 20,
-            bytes_due: 4 << 20,
+            bytes_out: 4 << 20,
             faults: Faults::default(),
             notes: Vec::new(),
         }
@@ -265,7 +269,7 @@ mod tests {
             "  in               200,000  acknowledged as durable, 20,000 a second\n",
             "  lost                   0\n",
             "  time              12.5 s\n",
-            "Saved by the plugins: 15 MiB, 75 %.\n",
+            "Saved on the line: 15 MiB, 75 %.\n",
             "came out at the region\nMended    it; 0.7 s later the region had caught up\n",
             "Nothing lost, nothing twice",
         ] {

@@ -2,7 +2,7 @@
 
 use tidegate_types::PoisonPolicy;
 
-use super::expect::{Fate, Identity, Made, Order};
+use super::expect::{Identity, Made, Order};
 use super::file::FileSource;
 use super::fleet::Fleet;
 
@@ -76,14 +76,4 @@ impl Source {
 /// Bytes of key and value.
 pub fn size(record: &Made) -> u64 {
     (record.key.len() + record.value.len()) as u64
-}
-
-/// Bytes of key and value as they must arrive, where that is known.
-pub fn arriving(record: &Made) -> u64 {
-    let key = record.key.len() as u64;
-    match &record.fate {
-        Fate::Dropped => 0,
-        Fate::Rewritten(value) => key + value.len() as u64,
-        Fate::Kept | Fate::Parsed(_) => size(record),
-    }
 }

@@ -1,0 +1,91 @@
+//! A data folder: one process at a time, and everything in it is there again.
+
+use tidegate_broker::{Node, NodeConfig, StartError};
+use tidegate_types::{NodeId, Offset};
+
+use crate::support::{Attach, Session, TestNode, batch};
+
+#[tokio::test]
+async fn a_data_folder_serves_one_node_at_a_time() {
+    let mut node = TestNode::start().await;
+    let config = NodeConfig {
+        data: node.data().to_owned(),
+        site: "here".parse().unwrap(),
+        node: NodeId(1),
+        listen: ([127, 0, 0, 1], 0).into(),
+        names: Vec::new(),
+    };
+    let refused = Node::start(config.clone()).await.err().unwrap();
+    assert!(matches!(&refused, StartError::InUse { path } if path == node.data()), "{refused}");
+    node.create("t", 1).await;
+    node.stop().await;
+    // Once it is stopped the folder is free.
+    Node::start(config).await.unwrap().shutdown().await;
+    node.start_again().await;
+    assert_eq!(node.describe("t").await.partitions.len(), 1);
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_told_and_the_folder_is_let_go() {
+    let mut node = TestNode::start().await;
+    node.stop().await;
+    let taken = std::net::UdpSocket::bind(node.address).unwrap();
+    let refused = node.try_start().await.err().unwrap();
+    assert!(matches!(&refused, StartError::Listen(_)), "{refused}");
+    assert!(refused.to_string().contains(&node.address.to_string()), "{refused}");
+    drop(taken);
+    node.start_again().await;
+    assert_eq!(node.client.status().await.unwrap().topics, 0);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_topics_records_plugins_and_attachments() {
+    let mut node = TestNode::start().await;
+    node.create("t", 2).await;
+    node.create("plain", 1).await;
+    let hash = node.install("keep", tidegate_test_guests::KEEP).await;
+    let attached = node.attach(Attach::new("t", "keep", r#""plain""#)).await;
+    node.produce("t", &["a", "drop", "b"]).await;
+    node.produce("plain", &["x"]).await;
+    let (before, records) = (node.describe("t").await, node.read("t").await);
+    assert_eq!(records.len(), 2);
+
+    node.restart().await;
+    let after = node.describe("t").await;
+    assert_eq!((after.id, &after.config), (before.id, &before.config));
+    assert_eq!(after.attachments, [attached]);
+    for (after, before) in after.partitions.iter().zip(&before.partitions) {
+        assert_eq!(after.incarnation, before.incarnation);
+        assert_eq!(after.log_end, before.log_end);
+        assert_eq!(after.durable, after.log_end);
+    }
+    assert_eq!(node.read("t").await, records);
+    assert_eq!(node.values("plain").await, ["x"]);
+    let status = node.attachment("keep").await;
+    assert_eq!((status.attachment.hash, status.stats.records), (hash, 0));
+
+    let mut session = Session::open(&node.client, "t", None).await;
+    let ack = session.put(batch(&["drop", "c"])).await.unwrap();
+    assert!(ack.base_offset >= Some(Offset(3)), "offsets are not given twice: {ack:?}");
+    let values = node.values("t").await;
+    assert_eq!(values, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_log_whose_folder_is_gone_begins_another_life() {
+    let mut node = TestNode::start().await;
+    let made = node.create("t", 2).await;
+    node.produce("t", &["a"]).await;
+    node.stop().await;
+    let folder = node.data().join("topics").join(made.id.to_string());
+    std::fs::remove_dir_all(folder.join("0")).unwrap();
+    node.start_again().await;
+    let now = node.describe("t").await;
+    assert_ne!(now.partitions[0].incarnation, made.partitions[0].incarnation);
+    assert_eq!(now.partitions[1].incarnation, made.partitions[1].incarnation);
+    node.produce("t", &["b"]).await;
+    assert_eq!(node.values("t").await, ["b"]);
+    node.restart().await;
+    let again = node.describe("t").await;
+    assert_eq!(again.partitions[0].incarnation, now.partitions[0].incarnation, "told once");
+}

@@ -1,0 +1,160 @@
+//! A node with its data folder, which outlives it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tidegate_broker::{Node, NodeConfig, StartError};
+use tidegate_client::{
+    Client, ClientConfig, ConsumedRecord, ConsumerConfig, Producer, ProducerConfig, ProducerRecord,
+};
+use tidegate_types::{NodeId, TopicConfig, TopicName};
+use tidegate_wire::{ProducerIdentity, TopicDescription};
+
+/// A topic's name.
+pub fn topic(name: &str) -> TopicName {
+    name.parse().unwrap()
+}
+
+/// A record's value.
+pub fn text(record: &ConsumedRecord) -> String {
+    String::from_utf8(record.value.as_ref().unwrap().to_vec()).unwrap()
+}
+
+/// The records' values.
+pub fn texts(records: &[ConsumedRecord]) -> Vec<String> {
+    records.iter().map(text).collect()
+}
+
+/// A node, its data folder, and a client of it.
+pub struct TestNode {
+    pub client: Client,
+    pub address: SocketAddr,
+    site: String,
+    node: Option<Node>,
+    data: TempDir,
+}
+
+impl TestNode {
+    /// A node on an empty data folder.
+    pub async fn start() -> TestNode {
+        TestNode::start_site("here").await
+    }
+
+    pub async fn start_site(site: &str) -> TestNode {
+        let data = TempDir::new().unwrap();
+        let node = Node::start(config(data.path(), site, 0)).await.unwrap();
+        let address = node.address();
+        let client = connect(data.path(), address).await;
+        TestNode { client, address, site: site.to_owned(), node: Some(node), data }
+    }
+
+    /// Stops the node; its data and its client stay.
+    pub async fn stop(&mut self) {
+        self.node.take().unwrap().shutdown().await;
+    }
+
+    /// Starts it again on the same address.
+    pub async fn start_again(&mut self) {
+        assert!(self.node.is_none(), "it runs");
+        self.node = Some(self.try_start().await.unwrap());
+    }
+
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts another node on this node's data and address.
+    pub async fn try_start(&self) -> Result<Node, StartError> {
+        Node::start(config(self.data.path(), &self.site, self.address.port())).await
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub fn tls(&self) -> PathBuf {
+        self.data.path().join("tls")
+    }
+
+    /// Another client, on a connection of its own.
+    pub async fn another_client(&self) -> Client {
+        connect(self.data.path(), self.address).await
+    }
+
+    pub async fn create(&self, name: &str, partitions: u32) -> TopicDescription {
+        let config = TopicConfig { partitions, ..TopicConfig::default() };
+        self.client.create_topic(topic(name), config, false).await.unwrap()
+    }
+
+    pub async fn describe(&self, name: &str) -> TopicDescription {
+        self.client.describe_topic(topic(name)).await.unwrap()
+    }
+
+    pub async fn identity(&self) -> ProducerIdentity {
+        self.client.init_producer(None).await.unwrap()
+    }
+
+    pub async fn producer(&self, name: &str) -> Producer {
+        self.client.producer(topic(name), ProducerConfig::default()).await.unwrap()
+    }
+
+    /// Produces one batch to partition 0 and waits until it is durable.
+    pub async fn produce(&self, name: &str, values: &[&str]) {
+        let producer = self.producer(name).await;
+        for value in values {
+            let record = ProducerRecord::new(value.to_string().into_bytes());
+            let record = record.with_partition(tidegate_types::PartitionId(0));
+            producer.send(record).await.unwrap();
+        }
+        producer.close().await.unwrap();
+    }
+
+    /// All that consumers may see, by partition and offset.
+    pub async fn read(&self, name: &str) -> Vec<ConsumedRecord> {
+        let until_end = ConsumerConfig { until_end: true, ..ConsumerConfig::default() };
+        self.read_from(name, until_end).await
+    }
+
+    pub async fn read_from(&self, name: &str, config: ConsumerConfig) -> Vec<ConsumedRecord> {
+        let mut consumer = self.client.consumer(topic(name), config).await.unwrap();
+        let mut records = Vec::new();
+        while let Some(record) = consumer.next().await {
+            records.push(record.unwrap());
+        }
+        records.sort_by_key(|record| (record.partition, record.offset));
+        records
+    }
+
+    /// The next `count` records, however long they take to come.
+    pub async fn wait_for(&self, name: &str, count: usize) -> Vec<ConsumedRecord> {
+        let mut consumer =
+            self.client.consumer(topic(name), ConsumerConfig::default()).await.unwrap();
+        let mut records = Vec::new();
+        while records.len() < count {
+            records.push(consumer.next().await.unwrap().unwrap());
+        }
+        records
+    }
+
+    /// The values of all that consumers may see.
+    pub async fn values(&self, name: &str) -> Vec<String> {
+        texts(&self.read(name).await)
+    }
+}
+
+fn config(data: &Path, site: &str, port: u16) -> NodeConfig {
+    NodeConfig {
+        data: data.to_owned(),
+        site: site.parse().unwrap(),
+        node: NodeId(1),
+        listen: SocketAddr::from(([127, 0, 0, 1], port)),
+        names: Vec::new(),
+    }
+}
+
+async fn connect(data: &Path, address: SocketAddr) -> Client {
+    let config = ClientConfig::from_tls_dir(address.to_string(), data.join("tls")).unwrap();
+    Client::connect(config).await.unwrap()
+}
