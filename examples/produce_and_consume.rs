@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let producer = client.producer(topic.clone(), ProducerConfig::default()).await?;
     let mut deliveries = Vec::new();
     for n in 0..10 {
-        let room = if n % 2 == 0 { "kitchen" } else { "cellar" };
+        let room = if n % 2 == 0 { "kitchen" } else { "garden" };
         let record = ProducerRecord::new(format!("{}.5", 12 + n)).with_key(room);
         deliveries.push(producer.send(record).await?);
     }

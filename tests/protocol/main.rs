@@ -80,7 +80,7 @@ fn open_produce() -> Open {
 async fn garbage_instead_of_a_hello_is_told_so() {
     let site = Site::start().await;
     let mut rng = Seed::take("protocol garbage").rng(0);
-    let random: Vec<u8> = (0..500).map(|_| rng.next() as u8).collect();
+    let random: Vec<u8> = (0..500).map(|_| rng.next_u64() as u8).collect();
     let oversized =
         [&(limits::MAX_FRAME.get() as u32 + 1).to_be_bytes()[..], &[0, 0, 0, 1]].concat();
     let out_of_place = framed(&open_produce());
@@ -238,7 +238,7 @@ async fn silence_and_floods_of_datagrams_do_not_stop_the_others() {
     let silent = site.silent().await;
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for round in 0..5_000u32 {
-        let datagram: Vec<u8> = (0..rng.below(1_400)).map(|_| rng.next() as u8).collect();
+        let datagram: Vec<u8> = (0..rng.below(1_400)).map(|_| rng.next_u64() as u8).collect();
         // Every second one looks like a first QUIC packet.
         let begin: &[u8] = if round % 2 == 0 { &[0xc3, 0, 0, 0, 1] } else { &[] };
         _ = socket.send_to(&[begin, &datagram].concat(), site.node.address());

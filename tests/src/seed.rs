@@ -1,5 +1,7 @@
 //! One source of chance per test, printed so that a failure can be repeated.
 
+pub use tidegate_env::Rng;
+
 /// Where a test's chance begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seed(pub u64);
@@ -25,27 +27,7 @@ impl Seed {
     /// The generator that begins here. Streams with different numbers are independent.
     #[must_use]
     pub fn rng(self, stream: u64) -> Rng {
-        Rng(self.0 ^ stream.wrapping_mul(0xd134_2543_de82_ef95))
-    }
-}
-
-/// SplitMix64: any spread will do, as long as it is the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
+        Rng::new(self.0 ^ stream.wrapping_mul(0xd134_2543_de82_ef95))
     }
 }
 

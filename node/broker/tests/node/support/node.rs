@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tidegate_broker::{Node, NodeConfig, StartError};
-use tidegate_client::{
-    Client, ClientConfig, ConsumedRecord, ConsumerConfig, Producer, ProducerConfig, ProducerRecord,
-};
+use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
 use tidegate_types::{NodeId, TopicConfig, TopicName};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
+
+use super::{Session, stamped};
 
 /// A topic's name.
 pub fn topic(name: &str) -> TopicName {
@@ -96,19 +96,11 @@ impl TestNode {
         self.client.init_producer(None).await.unwrap()
     }
 
-    pub async fn producer(&self, name: &str) -> Producer {
-        self.client.producer(topic(name), ProducerConfig::default()).await.unwrap()
-    }
-
-    /// Produces one batch to partition 0 and waits until it is durable.
+    /// Produces one batch to partition 0, under a producer of its own, and waits until it is durable.
     pub async fn produce(&self, name: &str, values: &[&str]) {
-        let producer = self.producer(name).await;
-        for value in values {
-            let record = ProducerRecord::new(value.to_string().into_bytes());
-            let record = record.with_partition(tidegate_types::PartitionId(0));
-            producer.send(record).await.unwrap();
-        }
-        producer.close().await.unwrap();
+        let identity = self.identity().await;
+        let mut session = Session::open(&self.client, name, Some(identity)).await;
+        session.put(stamped(values, identity, 0)).await.unwrap();
     }
 
     /// All that consumers may see, by partition and offset.

@@ -28,10 +28,13 @@ pub fn stamped(values: &[&str], identity: ProducerIdentity, sequence: i32) -> By
     build(values, Some(stamp(identity, sequence)))
 }
 
+/// When the first record of each of these batches was made; those after it follow by a millisecond.
+pub const MADE: Timestamp = Timestamp(1_700_000_000_000);
+
 fn build(values: &[&str], stamp: Option<ProducerStamp>) -> Bytes {
     let mut builder = BatchBuilder::new(BuildOptions { stamp, ..BuildOptions::default() });
     for (index, value) in values.iter().enumerate() {
-        let at = Timestamp(1_700_000_000_000 + index as i64);
+        let at = Timestamp(MADE.0 + index as i64);
         builder.push(at, None, Some(value.as_bytes()), []).unwrap();
     }
     builder.build().unwrap().into()
