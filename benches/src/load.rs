@@ -78,7 +78,7 @@ pub fn batch(first: u64, records: u32) -> Result<Bytes, Failure> {
         let at = Timestamp(1_700_000_000_000 + n as i64);
         builder.push(at, Some(key.as_bytes()), Some(value(n).as_bytes()), headers)?;
     }
-    Ok(builder.build()?)
+    Ok(builder.build()?.into())
 }
 
 /// Dials a server with the client's certificate in `tls`.

@@ -1,5 +1,6 @@
 //! The program as a user meets it: from an empty folder, command by command, with what it prints
 //! and how it exits.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod process;
 mod settings;

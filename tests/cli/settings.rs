@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate_tests::{Cli};
+use tidegate_tests::Cli;
 
 fn write(folder: &Path, text: &str) {
     std::fs::write(folder.join("tidegate.toml"), text).unwrap();

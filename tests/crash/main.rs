@@ -1,6 +1,9 @@
 //! `kill -9` of the edge, of the region, and of both, while producers with retries go on and a link
 //! copies. At the end nothing that was acknowledged is lost, nothing is there twice, and the
 //! region's files are the edge's, byte for byte.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod ingest;
 
 use std::time::Duration;
 

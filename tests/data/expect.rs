@@ -18,7 +18,7 @@ pub(crate) fn mask_ipv4(line: &str) -> String {
         let bare = word.trim_end_matches('.');
         masked.push_str(before);
         let glued = before.ends_with(|c: char| c.is_ascii_alphanumeric())
-            || after.starts_with(|c: char| c.is_ascii_alphanumeric());
+            || (bare == word && after.starts_with(|c: char| c.is_ascii_alphanumeric()));
         if is_ipv4(bare) && !glued {
             masked.push_str("***");
             masked.push_str(&word[bare.len()..]);
@@ -39,6 +39,7 @@ fn is_ipv4(word: &str) -> bool {
 fn addresses_are_found_and_other_numbers_left() {
     assert_eq!(mask_ipv4("from 10.1.2.3 port 22"), "from *** port 22");
     assert_eq!(mask_ipv4("[10.1.2.3]."), "[***].");
+    assert_eq!(mask_ipv4("10.1.2.3.host and 10.1.2.3x"), "***.host and 10.1.2.3x");
     assert_eq!(mask_ipv4("1.2.3 and 300.1.1.1 and 1.2.3.4.5"), "1.2.3 and 300.1.1.1 and 1.2.3.4.5");
     assert!(is_outside("t,5.5", 6.0, 7.0) && !is_outside("t,6.0", 6.0, 7.0));
 }

@@ -1,7 +1,7 @@
 //! Files that cannot be installed: each is refused with its reason, through the command line.
 
 use tidegate_test_guests::KEEP;
-use tidegate_tests::{Node};
+use tidegate_tests::Node;
 
 /// `component` with every occurrence of one text replaced by another of the same length.
 fn patched(component: &[u8], from: &str, to: &str) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! A real node and callers that break the rules: each is told what is wrong, and cut off no further
 //! than it must be, while another client goes on all the time.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod raw;
 

@@ -226,3 +226,65 @@ pub async fn check_same(client: &Client, topic: TopicName, logs: &[StoredLog]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::StoredRecord;
+
+    fn record(number: u64) -> Numbered {
+        Numbered { producer: 1, number }
+    }
+
+    fn log(numbers: &[u64]) -> StoredLog {
+        let stored = |(offset, number): (i64, &u64)| StoredRecord {
+            offset: Offset(offset),
+            key: None,
+            value: Some(record(*number).value()),
+        };
+        let records = (0..).zip(numbers).map(stored).collect();
+        StoredLog { bytes: Vec::new(), records, segments: 1 }
+    }
+
+    fn acked(number: u64, offset: i64) -> Acked {
+        let (partition, offset) = (PartitionId(0), Some(Offset(offset)));
+        Acked { record: record(number), partition, offset }
+    }
+
+    #[test]
+    fn a_good_log_passes_with_records_that_nobody_acknowledged() {
+        check_log(&[acked(0, 0), acked(2, 1)], &[log(&[0, 2, 3])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is lost")]
+    fn a_lost_record_is_found() {
+        check_log(&[acked(0, 0), acked(1, 1)], &[log(&[0, 2])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is there twice")]
+    fn a_record_stored_twice_is_found() {
+        check_log(&[acked(0, 0)], &[log(&[0, 1]), log(&[1])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "lies after")]
+    fn records_out_of_order_are_found() {
+        check_log(&[acked(0, 0)], &[log(&[0, 2, 1])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "another offset")]
+    fn an_offset_other_than_acknowledged_is_found() {
+        check_log(&[acked(1, 0)], &[log(&[0, 1])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "not what was sent")]
+    fn an_altered_record_is_found() {
+        let mut altered = log(&[0]);
+        altered.records[0].value = Some(Bytes::from_static(b"1:0:xxx"));
+        check_log(&[], &[altered]);
+    }
+}

@@ -54,6 +54,14 @@ pub(crate) async fn install(
         size: installed.size,
     };
     let (_, outcome) = broker.submit_command(Command::InstallPlugin(version.clone())).await?;
+    // Topics that were halted for want of it go on.
+    for topic in broker.topics.all() {
+        let chain = topic.chain.load_full();
+        let mut stages = chain.iter().flat_map(|chain| &chain.stages);
+        if stages.any(|stage| stage.attachment.hash == version.hash && !stage.is_loaded()) {
+            refresh(broker, &topic);
+        }
+    }
     let compile_ms = u64::try_from(installed.compile.as_millis()).unwrap_or(u64::MAX);
     Ok(InstallReport { version, compile_ms, already: outcome == Outcome::Unchanged })
 }
@@ -112,7 +120,7 @@ pub(crate) fn limits_of(limits: &PluginLimits) -> Limits {
 }
 
 /// Puts the topic's chain in line with the metadata. Attachments that did not change keep their
-/// instances and counts.
+/// instances and counts; a plugin that could not be loaded is tried again.
 pub(crate) fn refresh(broker: &Broker, topic: &Topic) {
     let image = broker.metadata.image();
     let before = topic.chain.load_full();
@@ -120,7 +128,8 @@ pub(crate) fn refresh(broker: &Broker, topic: &Topic) {
         .attachments(&topic.name, Hook::Ingest)
         .map(|attachment| {
             let kept = before.iter().flat_map(|chain| &chain.stages);
-            match kept.into_iter().find(|stage| stage.attachment == *attachment) {
+            let same = |stage: &&Arc<Stage>| stage.attachment == *attachment && stage.is_loaded();
+            match kept.into_iter().find(same) {
                 Some(stage) => stage.clone(),
                 None => Arc::new(Stage::new(attachment.clone(), load(broker, attachment.hash))),
             }

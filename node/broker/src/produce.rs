@@ -2,7 +2,8 @@
 //!
 //! [`Broker::stage`] checks the batch, runs the plugins of the ingest hook, and hands the outcome
 //! to the log's writer; it returns as soon as the batch has its place in the queue, so that a
-//! session can go on with the next one. [`PendingAck::wait`] ends when the acknowledgement may be
+//! session can go on with the next one. Where a plugin sends records elsewhere, the batch's sequence
+//! is judged first: one that is refused leaves nothing anywhere. [`PendingAck::wait`] ends when the acknowledgement may be
 //! given. Batches staged one after the other are appended in that order.
 //!
 //! Bytes on their way are bounded by the backlog: staging waits until there is room.
@@ -11,14 +12,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_log::{AppendMode, AppendRequest, Appended, When};
-use tidegate_record::Batch;
+use tidegate_record::{Batch, BatchHeader};
 use tidegate_types::{Acks, LeaderEpoch, Offset, PartitionId};
 use tidegate_wire::{ErrorBody, ErrorCode};
 use tokio::sync::oneshot;
 
 use crate::Broker;
 use crate::error;
-use crate::ingest;
+use crate::ingest::{self, Part};
 use crate::topic::{Partition, Topic};
 
 /// The epoch in which a single node leads all its partitions.
@@ -38,6 +39,8 @@ pub(crate) struct PendingAck {
     parts: Vec<oneshot::Receiver<Result<Appended, ErrorBody>>>,
     /// Whether the only part is the batch itself, in the partition that it was sent to.
     direct: bool,
+    /// Whether the batch itself was found to be new when its sequence was judged.
+    fresh: bool,
 }
 
 impl PendingAck {
@@ -69,7 +72,10 @@ impl PendingAck {
                 error.written |= count > 1;
                 Err(error)
             }
-            None => Ok(Outcome { base_offset, duplicate: count > 0 && repeated == count }),
+            None => Ok(Outcome {
+                base_offset,
+                duplicate: count > 0 && repeated == count && !self.fresh,
+            }),
         }
     }
 }
@@ -100,15 +106,36 @@ impl Broker {
         self.counters.taken(records);
         let Some(chain) = topic.chain.load_full() else {
             let part = self.append(target, batch, records, acks).await?;
-            return Ok(PendingAck { parts: vec![part], direct: true });
+            return Ok(PendingAck { parts: vec![part], direct: true, fresh: false });
         };
         let placed = ingest::run(self, topic, target, &chain, batch).await?;
         let direct = placed.elsewhere.is_empty();
         let mut parts = Vec::with_capacity(placed.elsewhere.len() + 1);
+        let mut fresh = false;
+        if let Some(part) = &placed.in_place
+            && !direct
+        {
+            fresh = self.judge(part).await?;
+        }
         for part in placed.in_place.into_iter().chain(placed.elsewhere) {
             parts.push(self.append(&part.to, part.batch, part.records, acks).await?);
         }
-        Ok(PendingAck { parts, direct })
+        Ok(PendingAck { parts, direct, fresh })
+    }
+
+    /// Appends a batch whose records go elsewhere in part, and waits for the log's verdict on its
+    /// sequence. Appended again it counts as a duplicate, whose acknowledgement waits for the disk.
+    ///
+    /// The outputs' own sequences may have gaps: one written too early would hide those of the
+    /// batches that it overtook. Says whether the batch was new; one without a producer has no
+    /// sequence to be judged, and is left alone.
+    async fn judge(&self, part: &Part) -> Result<bool, ErrorBody> {
+        if !BatchHeader::parse(&part.batch).is_ok_and(|header| header.stamp().is_some()) {
+            return Ok(false);
+        }
+        let verdict = self.append(&part.to, part.batch.clone(), part.records, Acks::Leader).await?;
+        let appended = verdict.await.map_err(|_| error::shutting_down())??;
+        Ok(!appended.duplicate)
     }
 
     /// Queues one batch for one partition, once the backlog has room.

@@ -39,6 +39,11 @@ impl Stage {
         Stage { attachment, plugin, idle: Mutex::default(), told: Mutex::default() }
     }
 
+    /// Whether its plugin was found.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.plugin.is_ok()
+    }
+
     /// Takes an idle instance, or makes one.
     ///
     /// # Errors

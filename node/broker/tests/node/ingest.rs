@@ -35,6 +35,8 @@ async fn dropped_records_leave_holes_and_their_producer_goes_on() {
     assert_eq!(first.base_offset, Some(Offset(0)));
     let emptied = session.put(stamped(&["drop", "drop"], identity, 3)).await.unwrap();
     assert_eq!(emptied.base_offset, Some(Offset(3)));
+    let before = placed(&node.read("t").await);
+    assert_eq!(before.len(), 2, "the end is found behind a hole");
     session.put(stamped(&["drop", "c"], identity, 5)).await.unwrap();
     let expected = [(0, "a"), (2, "b"), (6, "c")].map(|(o, v)| (o, v.to_owned()));
     assert_eq!(placed(&node.read("t").await), expected);
@@ -123,6 +125,22 @@ async fn a_failed_record_goes_to_the_dead_letter_topic_once_with_what_happened()
     }
     session.put(stamped(&["fail 3"], identity, 4)).await.unwrap();
     assert_eq!(node.values("t.dead").await, ["fail 1", "fail 2", "fail 3"]);
+}
+
+#[tokio::test]
+async fn where_there_can_be_no_dead_letter_topic_the_batch_is_refused() {
+    let node = TestNode::start().await;
+    // With `.dead` behind it, one character too long.
+    let name = "t".repeat(tidegate_types::limits::MAX_TOPIC_NAME - 4);
+    node.create(&name, 1).await;
+    node.install("keep", tidegate_test_guests::KEEP).await;
+    node.attach(Attach::new(&name, "keep", r#""plain""#).policy(PoisonPolicy::DeadLetter)).await;
+    let mut session = Session::open(&node.client, &name, None).await;
+    let halted = session.put(batch(&["a", "fail"])).await.unwrap_err();
+    assert_eq!(halted.code, ErrorCode::HaltedByPlugin);
+    assert!(halted.message.contains("dead-letter topic") && !halted.written, "{halted:?}");
+    session.put(batch(&["b"])).await.unwrap();
+    assert_eq!(node.values(&name).await, ["b"]);
 }
 
 #[tokio::test]
@@ -222,9 +240,9 @@ async fn a_plugin_that_is_gone_from_the_disk_halts_its_topic_and_no_other() {
     node.produce("other", &["x"]).await;
     assert_eq!(node.values("other").await, ["x"]);
 
-    // Installed and attached again, the same batch passes.
+    // Installed again, the same batch passes.
     assert_eq!(node.install("keep", tidegate_test_guests::KEEP).await, hash);
-    node.attach(Attach::new("t", "keep", r#""plain""#)).await;
     session.put(passing()).await.unwrap();
     assert_eq!(node.values("t").await, ["a", "b"]);
+    assert_eq!(node.attachment("keep").await.last_error, None);
 }

@@ -197,6 +197,22 @@ async fn a_session_ends_when_its_topic_is_deleted() {
 }
 
 #[tokio::test]
+async fn a_stopping_node_says_so_and_keeps_what_it_acknowledged() {
+    let mut node = TestNode::start().await;
+    node.create("t", 1).await;
+    let mut session = Session::open(&node.client, "t", None).await;
+    session.put(batch(&["a"])).await.unwrap();
+    node.stop().await;
+    let Some(ProduceReply::Failed(error)) = session.reply().await else {
+        panic!("it did not say goodbye");
+    };
+    assert_eq!(error.code, ErrorCode::ShuttingDown);
+    assert!(error.retriable, "{error:?}");
+    node.start_again().await;
+    assert_eq!(node.values("t").await, ["a"]);
+}
+
+#[tokio::test]
 async fn a_batch_out_of_turn_ends_the_session_and_what_came_before_is_acknowledged() {
     let node = TestNode::start().await;
     node.create("t", 1).await;

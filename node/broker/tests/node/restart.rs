@@ -5,16 +5,21 @@ use tidegate_types::{NodeId, Offset};
 
 use crate::support::{Attach, Session, TestNode, batch};
 
-#[tokio::test]
-async fn a_data_folder_serves_one_node_at_a_time() {
-    let mut node = TestNode::start().await;
-    let config = NodeConfig {
+/// Another node on this one's data, on any address.
+fn config(node: &TestNode) -> NodeConfig {
+    NodeConfig {
         data: node.data().to_owned(),
         site: "here".parse().unwrap(),
         node: NodeId(1),
         listen: ([127, 0, 0, 1], 0).into(),
         names: Vec::new(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_serves_one_node_at_a_time() {
+    let mut node = TestNode::start().await;
+    let config = config(&node);
     let refused = Node::start(config.clone()).await.err().unwrap();
     assert!(matches!(&refused, StartError::InUse { path } if path == node.data()), "{refused}");
     node.create("t", 1).await;
@@ -27,13 +32,12 @@ async fn a_data_folder_serves_one_node_at_a_time() {
 
 #[tokio::test]
 async fn an_address_in_use_is_told_and_the_folder_is_let_go() {
-    let mut node = TestNode::start().await;
+    let (mut node, other) = (TestNode::start().await, TestNode::start().await);
     node.stop().await;
-    let taken = std::net::UdpSocket::bind(node.address).unwrap();
-    let refused = node.try_start().await.err().unwrap();
+    let refused = Node::start(NodeConfig { listen: other.address, ..config(&node) }).await;
+    let refused = refused.err().unwrap();
     assert!(matches!(&refused, StartError::Listen(_)), "{refused}");
-    assert!(refused.to_string().contains(&node.address.to_string()), "{refused}");
-    drop(taken);
+    assert!(refused.to_string().contains(&other.address.to_string()), "{refused}");
     node.start_again().await;
     assert_eq!(node.client.status().await.unwrap().topics, 0);
 }

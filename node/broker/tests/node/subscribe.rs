@@ -149,8 +149,7 @@ async fn a_subscription_ends_with_an_error_when_its_topic_is_deleted() {
     let node = TestNode::start().await;
     node.create("t", 1).await;
     node.produce("t", &["a"]).await;
-    let mut consumer =
-        node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
+    let mut consumer = node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
     assert_eq!(text(&consumer.next().await.unwrap().unwrap()), "a");
     node.client.delete_topic(topic("t")).await.unwrap();
     node.create("t", 1).await;
@@ -171,8 +170,7 @@ async fn a_subscription_ends_with_an_error_when_its_topic_is_deleted() {
 async fn a_consumer_goes_on_where_it_was_after_a_restart() {
     let mut node = TestNode::start().await;
     nine(&node).await;
-    let mut consumer =
-        node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
+    let mut consumer = node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 5 {
         seen.push(text(&consumer.next().await.unwrap().unwrap()));
@@ -192,8 +190,7 @@ async fn a_reader_that_does_not_read_holds_up_nobody() {
     let node = TestNode::start().await;
     node.create("t", 1).await;
     let mut slow = raw(&node, StartPosition::Start, false).await;
-    let mut consumer =
-        node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
+    let mut consumer = node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
     let mut session = Session::open(&node.client, "t", None).await;
     for index in 0..BATCHES {
         let value = index.to_string().repeat(1 << 20)[..1 << 20].to_owned();
@@ -208,7 +205,10 @@ async fn a_reader_that_does_not_read_holds_up_nobody() {
     while next < Offset(BATCHES as i64) {
         match slow.next().await.unwrap().unwrap() {
             (SubscribeReply::Records { next: after, .. }, payload) => {
-                assert_eq!(Batches::new(&payload).next().unwrap().unwrap().header().base_offset, next);
+                assert_eq!(
+                    Batches::new(&payload).next().unwrap().unwrap().header().base_offset,
+                    next
+                );
                 next = after;
             }
             (SubscribeReply::Ready { .. } | SubscribeReply::CaughtUp { .. }, _) => {}

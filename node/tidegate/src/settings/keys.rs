@@ -2,7 +2,7 @@
 //! default, and what it costs.
 //!
 //! Everything that lists settings reads this table, so that none of them can disagree. It does not
-//! check values: [`super::validate`] does.
+//! check values: `super::validate` does.
 
 use std::fmt;
 

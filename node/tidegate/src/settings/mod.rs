@@ -1,6 +1,6 @@
 //! Settings: from a file, the environment and flags, in rising priority, to one immutable value.
 //!
-//! [`load`] collects raw values ([`keys`] is the table of them, [`file`] reads files), checks each,
+//! [`load`] collects raw values ([`keys`] is the table of them, [`file`](mod@file) reads files), checks each,
 //! and tells every problem at once, with the place where it was written. What comes out is valid
 //! and does not change. Each part of the program gets its own part of it.
 

@@ -1,15 +1,15 @@
 //! A node with its data folder, which outlives it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidegate_broker::{Node, NodeConfig, StartError};
+use tidegate_broker::{Node, NodeConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
 use tidegate_types::{NodeId, TopicConfig, TopicName};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
 
-use super::{Session, stamped};
+use super::{Session, eventually, stamped};
 
 /// A topic's name.
 pub fn topic(name: &str) -> TopicName {
@@ -52,22 +52,23 @@ impl TestNode {
     /// Stops the node; its data and its client stay.
     pub async fn stop(&mut self) {
         self.node.take().unwrap().shutdown().await;
+        // The runtime closes the socket a moment after its last user is gone.
+        eventually("the address to be free", async || {
+            UdpSocket::bind(self.address).map(drop).map_err(|e| e.to_string())
+        })
+        .await;
     }
 
     /// Starts it again on the same address.
     pub async fn start_again(&mut self) {
         assert!(self.node.is_none(), "it runs");
-        self.node = Some(self.try_start().await.unwrap());
+        let config = config(self.data.path(), &self.site, self.address.port());
+        self.node = Some(Node::start(config).await.unwrap());
     }
 
     pub async fn restart(&mut self) {
         self.stop().await;
         self.start_again().await;
-    }
-
-    /// Starts another node on this node's data and address.
-    pub async fn try_start(&self) -> Result<Node, StartError> {
-        Node::start(config(self.data.path(), &self.site, self.address.port())).await
     }
 
     pub fn data(&self) -> &Path {

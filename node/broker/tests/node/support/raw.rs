@@ -11,11 +11,7 @@ use super::topic;
 
 /// What an idempotent producer writes into a batch whose first record has this sequence.
 pub fn stamp(identity: ProducerIdentity, sequence: i32) -> ProducerStamp {
-    ProducerStamp {
-        id: identity.id,
-        epoch: identity.epoch,
-        base_sequence: Sequence(sequence),
-    }
+    ProducerStamp { id: identity.id, epoch: identity.epoch, base_sequence: Sequence(sequence) }
 }
 
 /// A batch of these values, without a producer.
