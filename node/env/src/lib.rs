@@ -7,7 +7,7 @@
 //! Nothing here knows of logs, batches or the network.
 
 mod clock;
-mod disk;
+pub mod disk;
 mod real;
 mod rng;
 mod sim;
