@@ -220,7 +220,7 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
             if topic.mirror_of.is_some() || found.binary_search(&at).is_ok() {
                 return incarnation;
             }
-            tracing::warn!(topic = %topic.name, log = %at, "a log is missing and begins empty");
+            tracing::warn!(topic = %topic.name, log = %at, "a log has no folder, being new or lost: it begins empty");
             Incarnation(TopicId::random().0.as_u64_pair().0)
         };
         let opened = open_topic(&logs, topic, incarnation_of)
