@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate_bench_guest::convert;
+use tidegate_plugin::apply::{Applier, Origin};
 use tidegate_plugin::{Columns, HostConfig, Limits, PluginHost, RunContext};
+use tidegate_record::Batch;
 use tidegate_types::{
-    Acks, Flush, Hook, PluginLimits, PluginName, PoisonPolicy, Timestamp, TopicName,
+    Acks, Flush, Hook, PartitionId, PluginLimits, PluginName, PoisonPolicy, Timestamp, TopicId,
+    TopicName,
 };
 use tidegate_wire::{AttachRequest, Request};
 
@@ -63,7 +66,56 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
     };
     table.add(row("ingest hook: identity filter, all columns", filtered, "<= +100"));
     table.add(row("ingest hook: JSON transform (serde)", converted, ""));
+    on_one_thread(table, rounds)?;
     native(table, rounds)
+}
+
+/// The work of the hook without its threads: records read, columns gathered, the guest called,
+/// its answer applied; beside reading the records alone. The rest of the hook's cost is handing
+/// batches from thread to thread.
+fn on_one_thread(table: &mut Table, rounds: usize) -> Result<(), Failure> {
+    const BATCHES: u32 = 1_000;
+    let dir = tempfile::tempdir()?;
+    let host = PluginHost::new(HostConfig::new(dir.path()))?;
+    let installed = host.install(tidegate_test_guests::KEEP)?;
+    let mut instance = host.load(&installed.hash)?.instantiate("\"all\"", Limits::default())?;
+    let bytes = load::batch(0, PER_BATCH)?;
+    let (batch, _) = Batch::parse(&bytes)?;
+    let topic = TopicName::new("bench")?;
+    let origin = Origin {
+        topic: &topic,
+        topic_id: TopicId::random(),
+        partition: PartitionId(0),
+        partitions: 1,
+        purpose: "ingest",
+        keep_offsets: false,
+        partitions_of: &|_| None,
+    };
+    let mut applier = Applier::new();
+    let (mut baseline, mut ours) = (Vec::new(), Vec::new());
+    let per_record =
+        |took: Duration| took.as_nanos() as f64 / f64::from(BATCHES) / f64::from(PER_BATCH);
+    for _ in 0..rounds {
+        let started = Instant::now();
+        for _ in 0..BATCHES {
+            black_box(black_box(&batch).check_records(&mut Vec::new())?);
+        }
+        baseline.push(per_record(started.elapsed()));
+        let started = Instant::now();
+        for _ in 0..BATCHES {
+            black_box(applier.run(black_box(&batch), &mut [&mut instance], &origin)?);
+        }
+        ours.push(per_record(started.elapsed()));
+    }
+    table.add(Row {
+        what: "the same filter's work on one thread".to_owned(),
+        unit: "ns/rec",
+        baseline,
+        ours,
+        budget: "",
+        difference: true,
+    });
+    Ok(())
 }
 
 /// The same transform in the guest, columns gathered and answers checked, beside native code.

@@ -203,6 +203,9 @@ fn check(batch: &Bytes) -> Result<u32, ErrorBody> {
         return Err(ErrorBody::new(ErrorCode::InvalidRecord, message));
     }
     tidegate_record::validate_produced(&parsed).map_err(|e| invalid(&e))?;
+    if parsed.header().attributes.is_transactional() {
+        return Err(invalid(&"it belongs to a transaction, and this node has none"));
+    }
     // A right checksum over records that nobody can read would fail every consumer.
     parsed.check_records(&mut Vec::new()).map_err(|e| invalid(&e))?;
     Ok(parsed.header().record_count)
