@@ -1,11 +1,7 @@
 //! Builds the guest that is measured.
 
-use std::path::Path;
-
 fn main() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = tidegate_plugin_build::build_components(here, &["tidegate-bench-guest"]);
-    for component in built {
+    for component in tidegate_plugin_build::build_components(&["tidegate-bench-guest"]) {
         println!("cargo::rustc-env=BENCH_GUEST={}", component.display());
     }
 }

@@ -1,7 +1,5 @@
 //! Compiles the stock plugins to components and says where they lie.
 
-use std::path::Path;
-
 use tidegate_plugin_build::build_components;
 
 const PACKAGES: [(&str, &str); 4] = [
@@ -14,7 +12,7 @@ const PACKAGES: [(&str, &str); 4] = [
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let names = PACKAGES.map(|(package, _)| package);
-    let files = build_components(Path::new(env!("CARGO_MANIFEST_DIR")), &names);
+    let files = build_components(&names);
     for ((_, variable), file) in PACKAGES.iter().zip(files) {
         println!("cargo::rustc-env={variable}={}", file.display());
     }

@@ -9,12 +9,12 @@ use tidegate_types::{
     Hook, Incarnation, PluginName, ProducerEpoch, SiteName, TopicConfig, TopicId, TopicName,
 };
 use tidegate_wire::{
-    ErrorBody, ErrorCode, InitProducer, Invitation, LinkRequest, PartitionDescription,
-    ProducerIdentity, Request, Response, TopicDescription,
+    ErrorBody, ErrorCode, InitProducer, Invitation, PartitionDescription, ProducerIdentity,
+    Request, Response, TopicDescription,
 };
 
 use crate::topic::{Partition, Topic};
-use crate::{Broker, error, plugins};
+use crate::{Broker, error, links, plugins};
 
 /// Answers one request; the payload is what came with it.
 pub(crate) async fn answer(broker: &Arc<Broker>, request: Request, payload: Bytes) -> Response {
@@ -55,13 +55,13 @@ async fn handle(
             Response::Done
         }
         Request::InviteSite(site) => Response::Invitation(invite(broker, site)?),
-        Request::AddLink(LinkRequest { spec }) => {
+        Request::AddLink(spec) => {
             let _guard = broker.changing.lock().await;
             if spec.topics.is_empty() {
                 let message = format!("link {} has no topics: name at least one", spec.name);
                 return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
             }
-            broker.links.check(&spec)?;
+            links::check(&spec)?;
             broker.submit_command(Command::AddLink(spec.clone())).await?;
             broker.links.start(broker, spec);
             Response::Done

@@ -51,17 +51,6 @@ struct Seen {
 }
 
 impl Links {
-    /// Whether the link's certificates can be used.
-    ///
-    /// # Errors
-    /// Says what is wrong with them.
-    pub(crate) fn check(&self, spec: &LinkSpec) -> Result<(), ErrorBody> {
-        tls(spec).map(drop).map_err(|refusal| {
-            let message = format!("the invitation of link {} is of no use: {refusal}", spec.name);
-            ErrorBody::new(ErrorCode::InvalidRequest, message)
-        })
-    }
-
     /// Begins to copy.
     pub(crate) fn start(&self, broker: &Arc<Broker>, spec: LinkSpec) {
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -154,6 +143,17 @@ impl Running {
                 .collect(),
         }
     }
+}
+
+/// Whether the link's certificates can be used.
+///
+/// # Errors
+/// Says what is wrong with them.
+pub(crate) fn check(spec: &LinkSpec) -> Result<(), ErrorBody> {
+    tls(spec).map(drop).map_err(|refusal| {
+        let message = format!("the invitation of link {} is of no use: {refusal}", spec.name);
+        ErrorBody::new(ErrorCode::InvalidRequest, message)
+    })
 }
 
 fn tls(spec: &LinkSpec) -> Result<ClientTls, tidegate_transport::TlsError> {

@@ -2,9 +2,10 @@
 //!
 //! [`Broker::stage`] checks the batch, runs the plugins of the ingest hook, and hands the outcome
 //! to the log's writer; it returns as soon as the batch has its place in the queue, so that a
-//! session can go on with the next one. Where a plugin sends records elsewhere, the batch's sequence
-//! is judged first: one that is refused leaves nothing anywhere. [`PendingAck::wait`] ends when the acknowledgement may be
-//! given. Batches staged one after the other are appended in that order.
+//! session can go on with the next one. Where a plugin sends records elsewhere, the batch's
+//! sequence is judged first: one that is refused leaves nothing anywhere. [`PendingAck::wait`] ends
+//! when the acknowledgement may be given. Batches staged one after the other are appended in that
+//! order.
 //!
 //! Bytes on their way are bounded by the backlog: staging waits until there is room.
 

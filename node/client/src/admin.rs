@@ -5,7 +5,7 @@ use tidegate_types::{
     Attachment, Hook, LinkName, LinkSpec, PluginName, SiteName, TopicConfig, TopicName,
 };
 use tidegate_wire::{
-    AttachRequest, InitProducer, InstallReport, Invitation, LinkRequest, LinkStatus, NodeStatus,
+    AttachRequest, InitProducer, InstallReport, Invitation, LinkStatus, NodeStatus,
     PluginDescription, ProducerIdentity, Request, Response, TopicDescription,
 };
 
@@ -147,7 +147,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn add_link(&self, spec: LinkSpec) -> Result<(), RequestError> {
-        done(self.request(Request::AddLink(LinkRequest { spec })).await?)
+        done(self.request(Request::AddLink(spec)).await?)
     }
 
     /// All links.

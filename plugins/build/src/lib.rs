@@ -31,18 +31,13 @@ const PROFILE: [(&str, &str); 7] = [
     ("INCREMENTAL", "false"),
 ];
 
-/// Builds the component of one package; see [`build_components`].
-pub fn build_component(manifest_dir: &Path, package: &str) -> PathBuf {
-    build_components(manifest_dir, &[package]).swap_remove(0)
-}
-
-/// Builds the components of several packages of the workspace that `manifest_dir` lies in, with one
-/// cargo, and returns their files in the same order.
+/// Builds the components of several packages of this workspace, with one cargo, and returns their
+/// files in the same order. Cargo starts a build script in its package's folder, and so does this.
 ///
 /// For build scripts only: it tells cargo when to run the script again, and where the build fails
 /// it ends the process with one line that says why.
-pub fn build_components(manifest_dir: &Path, packages: &[&str]) -> Vec<PathBuf> {
-    match try_build_components(manifest_dir, packages) {
+pub fn build_components(packages: &[&str]) -> Vec<PathBuf> {
+    match try_build_components(packages) {
         Ok(files) => files,
         Err(error) => {
             println!("cargo::error={error}");
@@ -52,16 +47,13 @@ pub fn build_components(manifest_dir: &Path, packages: &[&str]) -> Vec<PathBuf> 
 }
 
 /// As [`build_components`], for those who handle the error.
-pub fn try_build_components(
-    manifest_dir: &Path,
-    packages: &[&str],
-) -> Result<Vec<PathBuf>, BuildError> {
+pub fn try_build_components(packages: &[&str]) -> Result<Vec<PathBuf>, BuildError> {
     let out_dir = std::env::var_os("OUT_DIR").ok_or(BuildError::NoOutDir)?;
     let target_dir = Path::new(&out_dir).join("guests");
-    target::ensure_installed(manifest_dir)?;
+    target::ensure_installed()?;
 
     let mut cargo = Command::new(env::tool("CARGO", "cargo"));
-    cargo.current_dir(manifest_dir).args(["build", "--release", "--target", TARGET]);
+    cargo.args(["build", "--release", "--target", TARGET]);
     for package in packages {
         cargo.args(["--package", package]);
     }

@@ -1,33 +1,32 @@
 //! Sees to it that the compiler can make components.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::{BuildError, TARGET, env};
 
 /// Adds the target where it is missing and rustup can.
-pub(crate) fn ensure_installed(manifest_dir: &Path) -> Result<(), BuildError> {
-    if is_installed(manifest_dir)? {
+pub(crate) fn ensure_installed() -> Result<(), BuildError> {
+    if is_installed()? {
         return Ok(());
     }
     let mut rustup = Command::new("rustup");
-    rustup.current_dir(manifest_dir).args(["target", "add", TARGET]);
+    rustup.args(["target", "add", TARGET]);
     let reason = match rustup.output() {
         Err(error) => format!("rustup did not start: {error}"),
         Ok(output) if !output.status.success() => {
             let text = String::from_utf8_lossy(&output.stderr);
             last_line(&text).to_owned()
         }
-        Ok(_) if is_installed(manifest_dir)? => return Ok(()),
+        Ok(_) if is_installed()? => return Ok(()),
         Ok(_) => "rustup added it to another toolchain".to_owned(),
     };
     Err(BuildError::TargetMissing { reason })
 }
 
 /// Whether the compiler has a core library for the target.
-fn is_installed(manifest_dir: &Path) -> Result<bool, BuildError> {
+fn is_installed() -> Result<bool, BuildError> {
     let mut rustc = Command::new(env::tool("RUSTC", "rustc"));
-    rustc.current_dir(manifest_dir).args(["--print", "target-libdir", "--target", TARGET]);
+    rustc.args(["--print", "target-libdir", "--target", TARGET]);
     let output = rustc.output().map_err(|e| BuildError::Compiler { reason: e.to_string() })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);

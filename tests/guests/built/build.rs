@@ -1,13 +1,10 @@
 //! Builds the guests and tells where they are.
 
-use std::path::Path;
-
 fn main() {
     let names = ["keep", "spread", "hostile"];
     let packages = names.map(|name| format!("tidegate-guest-{name}"));
     let packages = packages.each_ref().map(String::as_str);
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = tidegate_plugin_build::build_components(here, &packages);
+    let built = tidegate_plugin_build::build_components(&packages);
     for (name, component) in names.iter().zip(built) {
         println!("cargo::rustc-env=GUEST_{}={}", name.to_uppercase(), component.display());
     }

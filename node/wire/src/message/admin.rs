@@ -50,8 +50,8 @@ pub enum Request {
     },
     /// Let another site copy its topics here: issue a certificate for it.
     InviteSite(SiteName),
-    /// Begin a link to another site.
-    AddLink(LinkRequest),
+    /// Begin a link to another site; a topic in it that does not exist is refused.
+    AddLink(LinkSpec),
     /// All links.
     ListLinks,
     /// One link.
@@ -205,11 +205,4 @@ pub struct Invitation {
     pub certificate: String,
     /// PEM of its private key.
     pub key: Secret,
-}
-
-/// Asks for a link.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LinkRequest {
-    /// The link; a topic in it that does not exist yet is refused.
-    pub spec: LinkSpec,
 }

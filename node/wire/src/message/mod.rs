@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_types::{NodeId, SiteName};
 
 pub use admin::{
-    AttachRequest, InitProducer, InstallReport, Invitation, LinkRequest, PartitionDescription,
+    AttachRequest, InitProducer, InstallReport, Invitation, PartitionDescription,
     PluginDescription, ProducerIdentity, Request, Response, TopicDescription,
 };
 pub use error::{ErrorBody, ErrorCode};
