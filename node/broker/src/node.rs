@@ -13,7 +13,9 @@ use tidegate_plugin::{HostConfig, PluginHost};
 use tidegate_transport::{
     Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir,
 };
-use tidegate_types::{ByteSize, Incarnation, Timestamp, TopicId, TopicPartition, limits};
+use tidegate_types::{
+    ByteSize, Incarnation, Timestamp, TopicConfig, TopicId, TopicPartition, limits,
+};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -173,7 +175,8 @@ fn open_topic(
     topic: &tidegate_metadata::Topic,
     incarnation_of: impl Fn(TopicPartition, Incarnation) -> Incarnation,
 ) -> Result<Arc<Topic>, tidegate_log::OpenError> {
-    let config = LogConfig { segment_bytes: topic.config.segment, flush: topic.config.flush };
+    let TopicConfig { segment: segment_bytes, flush, policy, .. } = topic.config;
+    let config = LogConfig { segment_bytes, flush, policy };
     let logs = topic
         .partitions()
         .zip(&topic.incarnations)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tidegate_types::{ByteSize, Flush, LeaderEpoch, Offset, TopicPartition, limits};
+use tidegate_types::{ByteSize, Flush, LeaderEpoch, LogPolicy, Offset, TopicPartition, limits};
 
 /// Where a log begins and ends. Only ever moves forward while the log is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,11 +60,17 @@ pub struct LogConfig {
     pub segment_bytes: ByteSize,
     /// When writes are synced. Under [`Flush::Os`] "durable" means handed over to the system.
     pub flush: Flush,
+    /// What becomes of old records, and of new ones on a full disk.
+    pub policy: LogPolicy,
 }
 
 impl Default for LogConfig {
     fn default() -> LogConfig {
-        LogConfig { segment_bytes: limits::DEFAULT_SEGMENT, flush: Flush::Always }
+        LogConfig {
+            segment_bytes: limits::DEFAULT_SEGMENT,
+            flush: Flush::Always,
+            policy: LogPolicy::default(),
+        }
     }
 }
 

@@ -6,8 +6,10 @@
 
 mod ids;
 mod key_partition;
+mod keyword;
 pub mod limits;
 mod limits_relations;
+mod log_policy;
 mod name;
 mod plugin_hash;
 mod position;
@@ -20,12 +22,14 @@ pub use ids::{
     ProducerStamp, Sequence, TopicId, TopicPartition,
 };
 pub use key_partition::key_partition;
+pub use keyword::ParseKeywordError;
+pub use log_policy::{Cleanup, LogPolicy, SettingError, WhenFull};
 pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
 pub use plugin_hash::{ParseHashError, PluginHash};
 pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};
 pub use size::{ByteSize, ParseSizeError};
 pub use spec::{
-    Attachment, Flush, Hook, LinkSpec, ParseKeywordError, PluginKind, PluginLimits, PluginVersion,
-    PoisonPolicy, Secret, TopicConfig,
+    Attachment, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion, PoisonPolicy,
+    Secret, TopicConfig,
 };
 pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};

@@ -65,5 +65,14 @@ pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 /// Segment size of a new topic.
 pub const DEFAULT_SEGMENT: ByteSize = ByteSize::mib(64);
 
+/// How long records are kept unless a topic says otherwise. Kafka's default.
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+/// Age at which a segment is closed although it is not full. Kafka's default.
+pub const DEFAULT_SEGMENT_AGE: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long a tombstone outlives the compaction that first met it. Kafka's default.
+pub const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(86_400);
+
 /// Distance between two entries of the sparse offset index.
 pub const INDEX_INTERVAL: ByteSize = ByteSize::kib(64);

@@ -3,61 +3,12 @@
 //! The same values travel in admin requests and lie in the metadata image.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, LinkName, PluginHash, PluginName, SiteName, TopicName, limits};
-
-macro_rules! keyword {
-    ($(#[$doc:meta])* $name:ident($what:literal) { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// Every value, in the order in which they are told to users.
-            pub const ALL: &[$name] = &[$($name::$variant),+];
-
-            /// The word that users write.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = ParseKeywordError;
-            fn from_str(text: &str) -> Result<Self, ParseKeywordError> {
-                match text {
-                    $($text => Ok($name::$variant),)+
-                    _ => Err(ParseKeywordError {
-                        what: $what,
-                        text: text.to_owned(),
-                        known: [$($text),+].join(", "),
-                    }),
-                }
-            }
-        }
-    };
-}
-
-/// A word that is none of those known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {what}: use one of {known}")]
-pub struct ParseKeywordError {
-    what: &'static str,
-    text: String,
-    known: String,
-}
+use crate::keyword::keyword;
+use crate::{ByteSize, LinkName, LogPolicy, PluginHash, PluginName, SiteName, TopicName, limits};
 
 keyword! {
     /// When a topic's appends are on the disk for sure.
@@ -110,11 +61,18 @@ pub struct TopicConfig {
     pub segment: ByteSize,
     /// When appends are synced.
     pub flush: Flush,
+    /// What becomes of old records, and of new ones on a full disk.
+    pub policy: LogPolicy,
 }
 
 impl Default for TopicConfig {
     fn default() -> Self {
-        TopicConfig { partitions: 1, segment: limits::DEFAULT_SEGMENT, flush: Flush::Always }
+        TopicConfig {
+            partitions: 1,
+            segment: limits::DEFAULT_SEGMENT,
+            flush: Flush::Always,
+            policy: LogPolicy::default(),
+        }
     }
 }
 

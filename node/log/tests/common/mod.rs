@@ -18,7 +18,7 @@ pub fn log_id(n: u32) -> TopicPartition {
 }
 
 pub fn tiny(segment: u64) -> LogConfig {
-    LogConfig { segment_bytes: ByteSize::bytes(segment), flush: Flush::Always }
+    LogConfig { segment_bytes: ByteSize::bytes(segment), ..LogConfig::default() }
 }
 
 pub fn stamp(id: i64, epoch: i16, sequence: i32) -> ProducerStamp {

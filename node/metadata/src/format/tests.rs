@@ -1,8 +1,10 @@
 //! These bytes are on users' disks: a change that breaks a test here breaks their nodes.
 
+use std::time::Duration;
+
 use tidegate_types::{
-    ByteSize, Flush, Hook, Incarnation, LinkName, PluginHash, PluginKind, PluginLimits, PluginName,
-    PoisonPolicy, Secret, SiteName, TopicConfig, TopicId, TopicName,
+    ByteSize, Flush, Hook, Incarnation, LinkName, LogPolicy, PluginHash, PluginKind, PluginLimits,
+    PluginName, PoisonPolicy, Secret, SiteName, TopicConfig, TopicId, TopicName,
 };
 
 use super::*;
@@ -15,17 +17,23 @@ fn golden() -> Vec<(Command, &'static str)> {
     // An id with every byte different, without the uuid crate as a dependency.
     let id: TopicId =
         postcard::from_bytes(&[16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]).unwrap();
+    let policy = LogPolicy { retention: Some(Duration::from_secs(3_600)), ..LogPolicy::default() };
     vec![
         (
             Command::CreateTopic {
                 name: TopicName::new("edge/readings").unwrap(),
                 id,
-                config: TopicConfig { partitions: 2, segment: ByteSize::mib(64), flush: Flush::Os },
+                config: TopicConfig {
+                    partitions: 2,
+                    flush: Flush::Os,
+                    policy,
+                    ..TopicConfig::default()
+                },
                 mirror_of: Some(SiteName::new("edge").unwrap()),
                 incarnations: vec![Incarnation(1), Incarnation(300)],
             },
             "0103000d656467652f72656164696e677310000102030405060708090a0b0c0d0e0f0280\
-             808020010104656467650201ac02",
+             80802001010c726574656e74696f6e2e6d730231680104656467650201ac02",
         ),
         (Command::DeleteTopic { name: topic.clone() }, "0103010872656164696e6773"),
         (
@@ -83,7 +91,7 @@ fn golden() -> Vec<(Command, &'static str)> {
     ]
 }
 
-const SNAPSHOT: &str = "0106010872656164696e677310000102030405060708090a0b0c0d0e0f02808080200100\
+const SNAPSHOT: &str = "0106010872656164696e677310000102030405060708090a0b0c0d0e0f028080802001010c726574656e74696f6e2e6d7302316800\
     0201ac020106726564616374abababababababababababababababababababababababab\
     abababababababab021574696465676174653a706c7567696e40302e312e30e807010872\
     656164696e67730006726564616374ababababababababababababababababababababab\

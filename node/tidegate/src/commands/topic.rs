@@ -1,6 +1,6 @@
 //! `topic`.
 
-use tidegate_types::TopicConfig;
+use tidegate_types::{LogPolicy, TopicConfig};
 
 use super::Context;
 use crate::cli::TopicCommand;
@@ -15,6 +15,7 @@ pub async fn run(context: &Context, command: &TopicCommand) -> Result<(), Failur
                 partitions: args.partitions,
                 segment: args.segment,
                 flush: args.flush,
+                policy: LogPolicy::default(),
             };
             let topic = client.create_topic(args.name.clone(), config, args.if_not_exists).await?;
             let partitions = topic.partitions.len();
