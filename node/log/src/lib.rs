@@ -34,9 +34,12 @@
 //! | --- | --- |
 //! | `logs` | postcard: incarnation, log start offset, leader epochs with their starts, damage |
 //! | `segments` | postcard: file length, next offset, latest timestamp |
-//! | `sparse` | postcard: entries of offset delta, position, latest timestamp before |
+//! | `sparse` | postcard: entries of offset, position, latest timestamp before, each less the entry before it |
 //! | `producers` | the offset it was taken at (i64, big-endian), then postcard: producers with their epoch, unbroken run and last batches |
 //! | `durable` | the offset up to which the log is known to be synced (i64, big-endian) |
+//!
+//! Each value ends with a CRC-32C (4 bytes, little-endian) over the table's name, the key and what is
+//! listed above; a row that fails it counts as missing.
 //!
 //! # What holds
 //!

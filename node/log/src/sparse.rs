@@ -18,8 +18,44 @@ struct Entry {
 
 /// Entries in rising order of offset and position.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "Stored", try_from = "Stored")]
 pub(crate) struct SparseIndex {
     entries: Vec<Entry>,
+}
+
+/// A sparse index as it is stored: each entry less the one before it, which makes them short.
+#[derive(Serialize, Deserialize)]
+struct Stored(Vec<(u32, u32, i64)>);
+
+impl From<SparseIndex> for Stored {
+    fn from(index: SparseIndex) -> Stored {
+        let mut last = Entry { delta: 0, position: 0, latest_before: 0 };
+        let less = index.entries.into_iter().map(|entry| {
+            let before = std::mem::replace(&mut last, entry);
+            let latest = entry.latest_before.wrapping_sub(before.latest_before);
+            (entry.delta - before.delta, entry.position - before.position, latest)
+        });
+        Stored(less.collect())
+    }
+}
+
+impl TryFrom<Stored> for SparseIndex {
+    type Error = &'static str;
+
+    fn try_from(stored: Stored) -> Result<SparseIndex, &'static str> {
+        let mut last = Entry { delta: 0, position: 0, latest_before: 0 };
+        let mut entries = Vec::with_capacity(stored.0.len());
+        for (delta, position, latest) in stored.0 {
+            let sum = |last: u32, less: u32| last.checked_add(less).ok_or("beyond 32 bits");
+            last = Entry {
+                delta: sum(last.delta, delta)?,
+                position: sum(last.position, position)?,
+                latest_before: last.latest_before.wrapping_add(latest),
+            };
+            entries.push(last);
+        }
+        Ok(SparseIndex { entries })
+    }
 }
 
 impl SparseIndex {
@@ -84,6 +120,22 @@ mod tests {
             Some((Offset(27), u64::from(2 * step)))
         );
         assert_eq!(index.next_after(u64::from(8 * step), Offset(7)), None);
+    }
+
+    #[test]
+    fn stored_it_is_short_and_comes_back_the_same() {
+        let mut index = SparseIndex::default();
+        let step = u32::try_from(INDEX_INTERVAL.get()).unwrap();
+        let mut latest = Timestamp::NONE;
+        for n in 0..1_000_u32 {
+            index.observe(n * 65, n * (step + 700), latest, false);
+            latest = Timestamp(1_700_000_000_000 + i64::from(n) * 40);
+        }
+        let stored = postcard::to_stdvec(&index).unwrap();
+        assert!(stored.len() < 8_000, "{} bytes for 64 MiB", stored.len());
+        assert_eq!(postcard::from_bytes::<SparseIndex>(&stored).unwrap(), index);
+        let beyond = postcard::to_stdvec(&[(u32::MAX, 0, 0_i64), (1, 1, 0)][..]).unwrap();
+        assert!(postcard::from_bytes::<SparseIndex>(&beyond).is_err());
     }
 
     #[test]

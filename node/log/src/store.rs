@@ -202,7 +202,7 @@ impl LogStore {
             std::io::ErrorKind::WouldBlock => OpenError::Locked { path: path.clone() },
             _ => OpenError::Io { action: "lock", path: path.clone(), source },
         })?;
-        let index = Index::open(&*disk, root, config.index_cache)
+        let index = Index::open(&disk, root, config.index_cache)
             .map_err(|(path, source)| OpenError::Index { path, source })?;
         files::sweep_deleted(&*disk, root).map_err(OpenError::io("sweep", &topics))?;
         let (sender, commands) = unbounded();

@@ -2,6 +2,8 @@
 //! simulated with everything else.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::StorageBackend;
 use tidegate_env::DiskFile;
@@ -10,13 +12,22 @@ use tidegate_env::DiskFile;
 #[derive(Debug)]
 pub struct DiskBackend {
     file: Box<dyn DiskFile>,
+    len: Arc<AtomicU64>,
 }
 
 impl DiskBackend {
     /// Keeps a database in `file`, which must be open for writing and used by nobody else.
-    #[must_use]
-    pub fn new(file: Box<dyn DiskFile>) -> DiskBackend {
-        DiskBackend { file }
+    ///
+    /// # Errors
+    /// If the file's length cannot be read.
+    pub fn new(file: Box<dyn DiskFile>) -> io::Result<DiskBackend> {
+        let len = Arc::new(AtomicU64::new(file.len()?));
+        Ok(DiskBackend { file, len })
+    }
+
+    /// The file's length, now and as it changes.
+    pub(crate) fn watch_len(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.len)
     }
 }
 
@@ -30,7 +41,9 @@ impl StorageBackend for DiskBackend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.file.set_len(len)?;
+        self.len.store(len, Ordering::Release);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -1,6 +1,7 @@
 use super::*;
+use crate::DamageRange;
 use tidegate_env::{Fault, FaultKind, FaultOn, SimDisk};
-use tidegate_types::{PartitionId, TopicId};
+use tidegate_types::{Incarnation, LeaderEpoch, PartitionId, Timestamp, TopicId};
 
 const ROOT: &str = "/data";
 
@@ -11,7 +12,12 @@ fn log(partition: u32) -> TopicPartition {
 
 fn open(disk: &SimDisk) -> Index {
     disk.create_dir_all(Path::new(ROOT)).unwrap();
-    Index::open(disk, Path::new(ROOT), ByteSize::mib(1)).unwrap()
+    try_open(disk).unwrap()
+}
+
+fn try_open(disk: &SimDisk) -> Result<Index, (PathBuf, IndexError)> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Index::open(&disk, Path::new(ROOT), ByteSize::mib(1))
 }
 
 fn rows(log: TopicPartition) -> Vec<Change> {
@@ -104,8 +110,68 @@ fn an_index_that_the_disk_does_not_give_is_not_taken_for_damaged() {
     for after in 0..3 {
         let path = "index.redb".to_owned();
         disk.inject(Fault { on: FaultOn::Read, after, kind: FaultKind::Io, path });
-        assert!(Index::open(&disk, Path::new(ROOT), ByteSize::mib(1)).is_err());
+        assert!(try_open(&disk).is_err());
         disk.clear_faults();
         assert_eq!(open(&disk).known(log(1)).unwrap().durable, Some(Offset(9)));
     }
+}
+
+#[test]
+fn a_row_that_changed_or_moved_counts_as_missing() {
+    let key = log_key(log(1));
+    let stored = LOGS.seal(&key, b"content".to_vec());
+    assert_eq!(LOGS.unseal(&key, &stored), Some(&b"content"[..]));
+    assert_eq!(LOGS.unseal(&log_key(log(2)), &stored), None, "under another key");
+    assert_eq!(DURABLE.unseal(&key, &stored), None, "in another table");
+    assert_eq!(LOGS.unseal(&key, &stored[..3]), None);
+    for at in 0..stored.len() {
+        let mut changed = stored.clone();
+        changed[at] ^= 4;
+        assert_eq!(LOGS.unseal(&key, &changed), None, "byte {at}");
+    }
+}
+
+/// Rows that make the file longer than what is verified when it is opened.
+fn fill(index: &Index) {
+    let mut sparse = SparseIndex::default();
+    for n in 0..2_000_u32 {
+        sparse.observe(n * 7, n * 70_000, Timestamp(i64::from(n) * 1_000), true);
+    }
+    let sparse = Arc::new(sparse);
+    let meta = SegmentMeta { len: 10, next: Offset(9), max_timestamp: Timestamp(7) };
+    for chunk in 0..2_i64 {
+        let row = |n| Change::Segment(log(9), Offset(chunk * 1_000 + n), meta, Arc::clone(&sparse));
+        index.commit(&(0..900).map(row).collect::<Vec<_>>()).unwrap();
+    }
+}
+
+#[test]
+fn a_large_index_survives_crashes_and_its_damaged_rows_count_as_missing() {
+    let disk = SimDisk::new(5);
+    let index = open(&disk);
+    fill(&index);
+    index.commit(&rows(log(1))).unwrap();
+    let path = Path::new(ROOT).join(FILE);
+    let len = disk.open(&path, OpenMode::Read).unwrap().len().unwrap();
+    assert!(len > WALKED.get(), "{len} bytes are verified whole when it is opened");
+    let disk = disk.crash();
+    let index = open(&disk);
+    assert_eq!(index.known(log(1)).unwrap().durable, Some(Offset(9)));
+    assert_eq!(index.known(log(9)).unwrap().segments.len(), 1_800);
+    index.commit(&[Change::Durable(log(1), Offset(10))]).unwrap();
+    drop(index);
+    let mut rng = tidegate_env::Rng::new(6);
+    for _ in 0..2_000 {
+        disk.flip_bit(&path, rng.between(1 << 20, len - 1), 3).unwrap();
+    }
+    let index = open(&disk);
+    let mut missing = 0;
+    for base in (0..900).chain(1_000..1_900) {
+        // Whatever the database does, no row comes back changed.
+        match index.sparse(log(9), Offset(base)) {
+            Ok(Some(sparse)) => assert_eq!(sparse.position_of(7 * 50), 70_000 * 50),
+            Ok(None) | Err(_) => missing += 1,
+        }
+    }
+    assert!(missing > 0, "no flipped bit hit a row");
 }
