@@ -16,4 +16,4 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode};
 pub use real::RealDisk;
 pub use rng::Rng;
-pub use sim::{Fault, FaultKind, FaultOn, SimDisk};
+pub use sim::{DiskCounts, Fault, FaultKind, FaultOn, SimDisk};

@@ -2,83 +2,71 @@
 //!
 //! It keeps, beside what the process sees, what the platter holds, and the operations between the
 //! two. [`SimDisk::crash`] settles those: of a file's unsynced writes any sectors may have reached
-//! the platter, of a folder's unsynced changes any first few. A failed sync leaves the process with
-//! data that the platter lacks and that no later sync will bring there, as Linux does.
+//! the platter, each file for itself; of a folder's unsynced changes any first few, each folder for
+//! itself. A failed sync leaves the process with data that the platter lacks and that no later sync
+//! will bring there, as Linux does. With a [capacity](SimDisk::set_capacity), files take up blocks
+//! of 4 KiB and one more each, until they have neither a name nor a handle; folders take up one.
 //!
-//! It does not model time, nor file systems that show stale blocks, nor reordering of one folder's
-//! changes.
+//! Everything that it decides comes from its seed and the calls made so far.
+//!
+//! It does not model time, short reads, file systems that show stale blocks, nor reordering of one
+//! folder's changes.
 
+mod disk;
+mod fault;
 mod file;
+mod pages;
 mod tree;
 
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{DirEntry, Disk, DiskFile, OpenMode, Rng};
+use tidegate_types::ByteSize;
+
+use crate::Rng;
+use fault::Faults;
+pub use fault::{DiskCounts, Fault, FaultKind, FaultOn};
 use file::{Content, SECTOR};
+use pages::PAGE;
 use tree::Tree;
 
-/// Which operations a [`Fault`] counts and strikes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultOn {
-    /// Reads of files.
-    Read,
-    /// Writes, allocations and changes of length.
-    Write,
-    /// Syncs of files.
-    Sync,
-    /// Syncs of folders.
-    SyncDir,
+/// A file, named or not.
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    content: Content,
+    named: bool,
+    handles: u32,
 }
 
-/// What a struck operation returns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultKind {
-    /// The device failed (EIO).
-    Io,
-    /// No space is left (ENOSPC).
-    NoSpace,
-}
-
-/// A failure to come.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// The operations it counts.
-    pub on: FaultOn,
-    /// How many of them still succeed.
-    pub after: u32,
-    /// What the next one returns.
-    pub kind: FaultKind,
-    /// Counts only paths that contain this; all of them if empty.
-    pub path: String,
+impl Inode {
+    /// What it takes up: nothing once it has neither a name nor a handle.
+    fn blocks(&self) -> u64 {
+        if self.named || self.handles > 0 { 1 + self.content.blocks() } else { 0 }
+    }
 }
 
 #[derive(Debug)]
 struct State {
     /// False once this machine lost its power: every call fails.
     powered: bool,
+    /// How many more changes the power lasts; for ever if `None`.
+    changes_left: Option<u64>,
     tree: Tree,
-    files: Vec<Content>,
+    files: Vec<Inode>,
     locks: Vec<usize>,
-    faults: Vec<Fault>,
+    faults: Faults,
     rng: Rng,
-    syncs: u64,
+    counts: DiskCounts,
+    /// Blocks in use, and how many there are; without end if `None`.
+    used: u64,
+    capacity: Option<u64>,
 }
 
-/// The simulated [`Disk`]. Clones are the same disk.
+/// The simulated [`Disk`](crate::Disk). Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug)]
-struct SimFile {
-    state: Arc<Mutex<State>>,
-    id: usize,
-    path: String,
-    writable: bool,
-    locked: bool,
 }
 
 fn guard(state: &Arc<Mutex<State>>) -> MutexGuard<'_, State> {
@@ -90,26 +78,81 @@ fn no_power() -> io::Error {
 }
 
 impl State {
+    fn new(tree: Tree, contents: Vec<Content>, rng: Rng, capacity: Option<u64>) -> State {
+        let mut files: Vec<Inode> = contents
+            .into_iter()
+            .map(|content| Inode { content, named: false, handles: 0 })
+            .collect();
+        let (named, folders) = tree.reachable();
+        for id in named {
+            files[id].named = true;
+        }
+        for file in files.iter_mut().filter(|file| !file.named) {
+            file.content = Content::default();
+        }
+        let used = folders + files.iter().map(Inode::blocks).sum::<u64>();
+        State {
+            powered: true,
+            changes_left: None,
+            tree,
+            files,
+            locks: Vec::new(),
+            faults: Faults::default(),
+            rng,
+            counts: DiskCounts::default(),
+            used,
+            capacity,
+        }
+    }
+
     fn alive(&self) -> io::Result<()> {
         if self.powered { Ok(()) } else { Err(no_power()) }
     }
 
-    /// Counts an operation against the faults to come; the error if one strikes.
     fn strike(&mut self, on: FaultOn, path: &str) -> io::Result<()> {
         self.alive()?;
-        let counts = |fault: &Fault| fault.on == on && path.contains(&fault.path);
-        let mut struck = None;
-        for (at, fault) in self.faults.iter_mut().enumerate().filter(|(_, fault)| counts(fault)) {
-            match fault.after.checked_sub(1) {
-                Some(after) => fault.after = after,
-                None => struck = struck.or(Some(at)),
+        self.faults.strike(on, path)
+    }
+
+    /// Whether the power fails while this change is made. The change may be made in part.
+    fn last_change(&mut self) -> bool {
+        match &mut self.changes_left {
+            Some(0) => {
+                self.powered = false;
+                true
             }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
         }
-        let Some(at) = struck else { return Ok(()) };
-        Err(match self.faults.remove(at).kind {
-            FaultKind::Io => io::Error::other("simulated input/output error"),
-            FaultKind::NoSpace => io::ErrorKind::StorageFull.into(),
-        })
+    }
+
+    /// For a change that takes effect whole: it is made, whether or not it was the last.
+    fn changed(&mut self) -> io::Result<()> {
+        if self.last_change() { Err(no_power()) } else { Ok(()) }
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity.map_or(u64::MAX / PAGE as u64, |all| all.saturating_sub(self.used))
+    }
+
+    fn take_blocks(&mut self, blocks: u64) -> io::Result<()> {
+        if blocks > self.free() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.used += blocks;
+        Ok(())
+    }
+
+    /// Changes a file, keeping count of its blocks.
+    fn with_file<T>(&mut self, id: usize, change: impl FnOnce(&mut Inode) -> T) -> T {
+        let file = &mut self.files[id];
+        self.used -= file.blocks();
+        let result = change(file);
+        self.used += file.blocks();
+        result
     }
 }
 
@@ -117,15 +160,18 @@ impl SimDisk {
     /// An empty disk whose failures `seed` decides.
     #[must_use]
     pub fn new(seed: u64) -> SimDisk {
-        let state = State {
-            powered: true,
-            tree: Tree::new(),
-            files: Vec::new(),
-            locks: Vec::new(),
-            faults: Vec::new(),
-            rng: Rng::new(seed),
-            syncs: 0,
-        };
+        SimDisk::from_state(State::new(Tree::new(), Vec::new(), Rng::new(seed), None))
+    }
+
+    /// An empty disk with room for so much, in whole blocks of 4 KiB.
+    #[must_use]
+    pub fn with_capacity(seed: u64, capacity: ByteSize) -> SimDisk {
+        let disk = SimDisk::new(seed);
+        disk.set_capacity(Some(capacity));
+        disk
+    }
+
+    fn from_state(state: State) -> SimDisk {
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -138,18 +184,10 @@ impl SimDisk {
         state.powered = false;
         let mut rng = state.rng.clone();
         state.rng.next_u64();
-        let files = state.files.iter().map(|file| file.after_crash(&mut rng)).collect();
+        let contents = state.files.iter().map(|file| file.content.after_crash(&mut rng)).collect();
         let tree = state.tree.after_crash(&mut rng);
-        let next = State {
-            powered: true,
-            tree,
-            files,
-            locks: Vec::new(),
-            faults: Vec::new(),
-            rng: Rng::new(rng.next_u64()),
-            syncs: 0,
-        };
-        SimDisk { state: Arc::new(Mutex::new(next)) }
+        let rng = Rng::new(rng.next_u64());
+        SimDisk::from_state(State::new(tree, contents, rng, state.capacity))
     }
 
     /// Ends the process but keeps the power: what was written stays, as after kill -9.
@@ -159,19 +197,52 @@ impl SimDisk {
         state.powered = false;
         let next = State {
             powered: true,
+            changes_left: None,
             tree: state.tree.clone(),
-            files: state.files.clone(),
+            files: state.files.iter().map(|file| Inode { handles: 0, ..file.clone() }).collect(),
             locks: Vec::new(),
-            faults: Vec::new(),
+            faults: Faults::default(),
             rng: state.rng.clone(),
-            syncs: 0,
+            counts: DiskCounts::default(),
+            used: 0,
+            capacity: state.capacity,
         };
-        SimDisk { state: Arc::new(Mutex::new(next)) }
+        let folders = next.tree.reachable().1;
+        let used = folders + next.files.iter().map(Inode::blocks).sum::<u64>();
+        SimDisk::from_state(State { used, ..next })
+    }
+
+    /// Lets the power (or, for [`kill`](SimDisk::kill), the process) fail by itself: `changes`
+    /// more of them succeed, the next may take effect in part, and it and every later call fail.
+    ///
+    /// Changes are writes, allocations, changes of length, syncs, and making, renaming and
+    /// removing files and folders. To meet every moment of a run, repeat it with 0, 1, 2 and so on
+    /// until the disk still [has power](SimDisk::has_power) at its end.
+    pub fn crash_after(&self, changes: u64) {
+        guard(&self.state).changes_left = Some(changes);
+    }
+
+    /// Whether calls are still served.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        guard(&self.state).powered
+    }
+
+    /// Gives the disk room for so much, in whole blocks of 4 KiB; `None` is without end. What it
+    /// holds already stays, even if that is more.
+    pub fn set_capacity(&self, capacity: Option<ByteSize>) {
+        guard(&self.state).capacity = capacity.map(|bytes| bytes.get() / PAGE as u64);
+    }
+
+    /// What files and folders take up.
+    #[must_use]
+    pub fn used(&self) -> ByteSize {
+        ByteSize::bytes(guard(&self.state).used * PAGE as u64)
     }
 
     /// Makes an operation to come fail, once.
     pub fn inject(&self, fault: Fault) {
-        guard(&self.state).faults.push(fault);
+        guard(&self.state).faults.add(fault);
     }
 
     /// Forgets the faults that have not struck yet.
@@ -186,187 +257,24 @@ impl SimDisk {
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> io::Result<()> {
         let mut state = guard(&self.state);
         let id = state.tree.file(path)?;
-        if state.files[id].flip(offset, bit) {
+        if state.with_file(id, |file| file.content.flip(offset, bit)) {
             Ok(())
         } else {
             Err(io::ErrorKind::UnexpectedEof.into())
         }
     }
 
+    /// What succeeded so far.
+    #[must_use]
+    pub fn counts(&self) -> DiskCounts {
+        guard(&self.state).counts
+    }
+
     /// How many syncs of files succeeded.
     #[must_use]
     pub fn syncs(&self) -> u64 {
-        guard(&self.state).syncs
+        self.counts().syncs
     }
 }
 
-impl Disk for SimDisk {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        let found = match state.tree.file(path) {
-            Ok(id) => Some(id),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let id = match (found, mode) {
-            (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (Some(id), _) => id,
-            (None, OpenMode::Read | OpenMode::Write) => return Err(io::ErrorKind::NotFound.into()),
-            (None, OpenMode::Create | OpenMode::CreateNew) => {
-                let id = state.files.len();
-                state.tree.link_file(path, id)?;
-                state.files.push(Content::default());
-                id
-            }
-        };
-        drop(state);
-        Ok(Box::new(SimFile {
-            state: Arc::clone(&self.state),
-            id,
-            path: path.to_string_lossy().into_owned(),
-            writable: mode != OpenMode::Read,
-            locked: false,
-        }))
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        drop(self.open(path, OpenMode::Create)?);
-        let mut state = guard(&self.state);
-        let id = state.tree.file(path)?;
-        if state.locks.contains(&id) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        state.locks.push(id);
-        drop(state);
-        Ok(Box::new(SimFile {
-            state: Arc::clone(&self.state),
-            id,
-            path: path.to_string_lossy().into_owned(),
-            writable: true,
-            locked: true,
-        }))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        state.tree.create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.strike(FaultOn::SyncDir, &path.to_string_lossy())?;
-        state.tree.sync_dir(path)
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let state = guard(&self.state);
-        state.alive()?;
-        state.tree.list(path, |id| state.files[id].len())
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        state.tree.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        state.tree.remove_dir_all(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        state.tree.rename(from, to)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        let state = guard(&self.state);
-        state.alive()?;
-        Ok(state.tree.exists(path))
-    }
-}
-
-impl SimFile {
-    /// Writes `data` unless a fault strikes; then some first part of it, ended anywhere.
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        if !self.writable {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        let struck = state.strike(FaultOn::Write, &self.path);
-        let written = match &struck {
-            Ok(()) => data.len(),
-            Err(_) => state.rng.below(data.len() as u64 + 1) as usize,
-        };
-        state.files[self.id].write(offset, &data[..written]);
-        struck
-    }
-}
-
-impl DiskFile for SimFile {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let mut state = guard(&self.state);
-        state.strike(FaultOn::Read, &self.path)?;
-        Ok(state.files[self.id].read(offset, buf))
-    }
-
-    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.write(offset, data)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        match state.strike(FaultOn::Sync, &self.path) {
-            Ok(()) => {
-                state.files[self.id].sync();
-                state.syncs += 1;
-                Ok(())
-            }
-            Err(error) => {
-                let state = &mut *state;
-                if state.powered {
-                    state.files[self.id].fail_sync(&mut state.rng);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        let state = guard(&self.state);
-        state.alive()?;
-        Ok(state.files[self.id].len())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = guard(&self.state);
-        state.alive()?;
-        if !self.writable {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        state.strike(FaultOn::Write, &self.path)?;
-        state.files[self.id].set_len(len);
-        Ok(())
-    }
-
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        let zeros = usize::try_from(len).map_err(|_| io::ErrorKind::StorageFull)?;
-        self.write(offset, &vec![0; zeros])
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        if self.locked {
-            guard(&self.state).locks.retain(|id| *id != self.id);
-        }
-    }
-}
-
-const _: () = assert!(SECTOR.is_power_of_two());
+const _: () = assert!(SECTOR.is_power_of_two() && PAGE.is_multiple_of(SECTOR));

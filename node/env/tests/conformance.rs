@@ -5,7 +5,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tidegate_env::{Disk, DiskFile, Fault, FaultKind, FaultOn, OpenMode, RealDisk, SimDisk};
+use tidegate_env::{
+    Disk, DiskCounts, DiskFile, Fault, FaultKind, FaultOn, OpenMode, RealDisk, SimDisk,
+};
+use tidegate_types::ByteSize;
 
 fn on_every_disk(check: impl Fn(&dyn Disk, &Path)) {
     let folder = tempfile::tempdir().unwrap();
@@ -230,4 +233,126 @@ fn a_flipped_bit_stays_flipped() {
     let after = disk.crash();
     let file = after.open(Path::new("/a"), OpenMode::Read).unwrap();
     assert_eq!(content(&*file), [0, 0, 32, 0]);
+}
+
+#[test]
+fn every_kind_of_call_can_be_made_to_fail() {
+    let disk = SimDisk::new(6);
+    let (a, b, dir) = (Path::new("/a"), Path::new("/b"), Path::new("/d"));
+    let file = disk.open(a, OpenMode::Create).unwrap();
+    let call = |on| match on {
+        FaultOn::Read => file.read_at(0, &mut [0]).map(drop),
+        FaultOn::Write => file.write_at(0, b"x"),
+        FaultOn::Sync => file.sync_data(),
+        FaultOn::SyncDir => disk.sync_dir(Path::new("/")),
+        FaultOn::Open => disk.open(a, OpenMode::Read).map(drop),
+        FaultOn::Create => disk.create_dir_all(dir),
+        FaultOn::Rename => disk.rename(a, b).and_then(|()| disk.rename(b, a)),
+        FaultOn::Remove => disk.remove_dir_all(dir),
+    };
+    for on in [
+        FaultOn::Read,
+        FaultOn::Write,
+        FaultOn::Sync,
+        FaultOn::SyncDir,
+        FaultOn::Open,
+        FaultOn::Create,
+        FaultOn::Remove,
+        FaultOn::Rename,
+    ] {
+        if on == FaultOn::Remove {
+            disk.create_dir_all(dir).unwrap();
+        }
+        disk.inject(Fault { on, after: 0, kind: FaultKind::Io, path: String::new() });
+        assert!(call(on).is_err(), "{on:?}");
+        call(on).unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_takes_what_fits_and_has_room_again_after_removals() {
+    let block = 4096;
+    let disk = SimDisk::with_capacity(7, ByteSize::bytes(6 * block));
+    disk.create_dir_all(Path::new("/d")).unwrap();
+    let path = Path::new("/d/a");
+    let file = disk.open(path, OpenMode::Create).unwrap();
+    file.write_at(0, &[1; 3 * 4096]).unwrap();
+    assert_eq!(disk.used(), ByteSize::bytes(5 * block));
+    assert_eq!(kind(file.write_at(3 * block, &[2; 2 * 4096])), io::ErrorKind::StorageFull);
+    assert_eq!(file.len().unwrap(), 4 * block, "what fitted was written");
+    assert_eq!(kind(disk.open(Path::new("/d/b"), OpenMode::Create)), io::ErrorKind::StorageFull);
+    assert!(!disk.exists(Path::new("/d/b")).unwrap());
+    assert_eq!(kind(disk.create_dir_all(Path::new("/e"))), io::ErrorKind::StorageFull);
+    assert_eq!(kind(file.allocate(4 * block, 1)), io::ErrorKind::StorageFull);
+    file.write_at(0, &[3; 4 * 4096]).unwrap();
+    file.set_len(block).unwrap();
+    file.write_at(block, &[2; 4096]).unwrap();
+
+    disk.set_capacity(Some(ByteSize::bytes(4 * block)));
+    disk.remove_file(path).unwrap();
+    assert_eq!(disk.used(), ByteSize::bytes(4 * block), "its handle still holds it");
+    drop(file);
+    assert_eq!(disk.used(), ByteSize::bytes(block));
+    disk.open(Path::new("/d/b"), OpenMode::Create).unwrap().write_at(0, &[1; 4096]).unwrap();
+    let disk = disk.kill();
+    assert_eq!(disk.used(), ByteSize::bytes(3 * block));
+    disk.sync_dir(Path::new("/d")).unwrap();
+    let after = disk.crash();
+    after.remove_dir_all(Path::new("/d")).unwrap();
+    assert_eq!(after.used(), ByteSize::bytes(0));
+}
+
+#[test]
+fn the_power_fails_at_any_change() {
+    let run = |changes| {
+        let disk = SimDisk::new(8);
+        disk.crash_after(changes);
+        let work = || -> io::Result<()> {
+            disk.create_dir_all(Path::new("/d"))?;
+            let file = disk.open(Path::new("/d/new"), OpenMode::Create)?;
+            file.write_at(0, b"whole")?;
+            file.sync_data()?;
+            disk.rename(Path::new("/d/new"), Path::new("/d/name"))?;
+            disk.sync_dir(Path::new("/d"))
+        };
+        let done = work();
+        assert_eq!(done.is_ok(), disk.has_power());
+        assert_eq!(disk.exists(Path::new("/d")).is_ok(), disk.has_power());
+        (done.is_ok(), disk.crash())
+    };
+    let mut cuts = 0;
+    for changes in 0.. {
+        let (done, after) = run(changes);
+        if after.exists(Path::new("/d/name")).unwrap() {
+            let file = after.open(Path::new("/d/name"), OpenMode::Read).unwrap();
+            assert_eq!(content(&*file), b"whole");
+        } else {
+            assert!(!done, "what was done is gone");
+        }
+        if done {
+            break;
+        }
+        cuts += 1;
+    }
+    assert_eq!(cuts, 6, "one for each change");
+}
+
+#[test]
+fn what_a_disk_did_is_counted() {
+    let disk = SimDisk::new(9);
+    let file = disk.open(Path::new("/a"), OpenMode::Create).unwrap();
+    file.write_at(0, &[1; 100]).unwrap();
+    file.sync_data().unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    file.read_at(50, &mut [0; 100]).unwrap();
+    let expected = DiskCounts {
+        reads: 1,
+        bytes_read: 50,
+        writes: 1,
+        bytes_written: 100,
+        syncs: 1,
+        dir_syncs: 1,
+        opens: 1,
+    };
+    assert_eq!(disk.counts(), expected);
 }

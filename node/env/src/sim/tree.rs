@@ -120,6 +120,21 @@ impl Tree {
         Ok(())
     }
 
+    /// How many folders of a path are missing.
+    pub(super) fn missing(&self, path: &Path) -> io::Result<u64> {
+        let names = names(path)?;
+        for there in 0..names.len() {
+            match self.folder(&names[..=there]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Ok((names.len() - there) as u64);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(0)
+    }
+
     pub(super) fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
         let mut at = 0;
         for name in names(path)? {
@@ -164,35 +179,41 @@ impl Tree {
         Ok(self.folders[folder].seen.iter().map(entry).collect())
     }
 
-    pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
-        self.file(path)?;
+    /// Removes a file's name; gives the file that had it.
+    pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<usize> {
+        let id = self.file(path)?;
         let (folder, name) = self.parent(path)?;
         self.folders[folder].change(Change::Unlink(name.to_owned()));
-        Ok(())
+        Ok(id)
     }
 
-    pub(super) fn remove_dir_all(&mut self, path: &Path) -> io::Result<()> {
+    /// Removes a folder; gives the files that were in it, and the number of folders gone.
+    pub(super) fn remove_dir_all(&mut self, path: &Path) -> io::Result<(Vec<usize>, u64)> {
+        let (mut files, mut gone) = (Vec::new(), 0);
         let Node::Dir(removed) = self.node(path)? else {
             return Err(io::ErrorKind::NotADirectory.into());
         };
         // Emptied first, name by name, as the real one is: a crash may leave some of it.
         let mut below = vec![removed];
         while let Some(at) = below.pop() {
+            gone += 1;
             let names: Vec<_> =
                 self.folders[at].seen.iter().map(|(n, k)| (n.clone(), *k)).collect();
             for (name, node) in names {
-                if let Node::Dir(id) = node {
-                    below.push(id);
+                match node {
+                    Node::Dir(id) => below.push(id),
+                    Node::File(id) => files.push(id),
                 }
                 self.folders[at].change(Change::Unlink(name));
             }
         }
         let (folder, name) = self.parent(path)?;
         self.folders[folder].change(Change::Unlink(name.to_owned()));
-        Ok(())
+        Ok((files, gone))
     }
 
-    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    /// Renames; gives the file that lost its name to this one.
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<Option<usize>> {
         let node = self.node(from)?;
         let (folder, from_name) = self.parent(from)?;
         let (to_folder, to_name) = self.parent(to)?;
@@ -202,18 +223,25 @@ impl Tree {
                 "the simulated disk renames within one folder only",
             ));
         }
-        match (node, self.folders[folder].seen.get(to_name)) {
+        let replaced = self.folders[folder].seen.get(to_name).copied();
+        match (node, replaced) {
             (Node::File(_), Some(Node::Dir(_))) => return Err(io::ErrorKind::IsADirectory.into()),
             (Node::Dir(_), Some(Node::File(_))) => {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
-            (Node::Dir(_), Some(Node::Dir(id))) if !self.folders[*id].seen.is_empty() => {
+            (Node::Dir(_), Some(Node::Dir(id))) if !self.folders[id].seen.is_empty() => {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
             _ => {}
         }
+        if replaced == Some(node) {
+            return Ok(None);
+        }
         self.folders[folder].change(Change::Rename(from_name.to_owned(), to_name.to_owned()));
-        Ok(())
+        Ok(match replaced {
+            Some(Node::File(id)) => Some(id),
+            _ => None,
+        })
     }
 
     pub(super) fn after_crash(&self, rng: &mut Rng) -> Tree {
@@ -226,5 +254,23 @@ impl Tree {
             Folder { seen: names.clone(), platter: names, pending: Vec::new() }
         };
         Tree { folders: self.folders.iter().map(settle).collect() }
+    }
+
+    /// The files that have a name, and the number of folders below the root.
+    pub(super) fn reachable(&self) -> (Vec<usize>, u64) {
+        let (mut files, mut folders) = (Vec::new(), 0);
+        let mut below = vec![0];
+        while let Some(at) = below.pop() {
+            for node in self.folders[at].seen.values() {
+                match node {
+                    Node::File(id) => files.push(*id),
+                    Node::Dir(id) => {
+                        folders += 1;
+                        below.push(*id);
+                    }
+                }
+            }
+        }
+        (files, folders)
     }
 }
