@@ -11,6 +11,7 @@
 //! <root>/lock                                     held by the process that has the store open; empty
 //! <root>/index.redb                               see the table below
 //! <root>/index.redb.damaged                       an index that could not be opened, moved aside
+//! <root>/topics/<topic uuid>/doomed                the topic's logs are to go; empty
 //! <root>/topics/<topic uuid>/<partition>/         one log; uuid hyphenated, partition decimal
 //!     incarnation                                 tells this life of the log from others
 //!     <base offset, 20 digits>.log                a segment
@@ -64,6 +65,7 @@
 mod active;
 mod backlog;
 mod config;
+mod doomed;
 mod epochs;
 mod error;
 mod files;

@@ -148,7 +148,7 @@ fn run(mut writer: Writer, commands: &Receiver<Command>, shared: &Shared) {
 /// One thread writes them, so that one round of syncs covers all. Closing (or dropping) the store
 /// closes its logs; their handles then answer that they are closed.
 pub struct LogStore {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     /// Held so that no second process opens the store.
     lock: Option<Box<dyn DiskFile>>,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tidegate_types::limits::{MAX_PARTITIONS_PER_TOPIC, MAX_PLUGIN_CONFIG};
 use tidegate_types::{
-    Attachment, ByteSize, Hook, LinkName, LinkSpec, PluginHash, PluginName, PluginVersion,
-    ProducerId, TopicName,
+    Attachment, ByteSize, Flush, Hook, LinkName, LinkSpec, PluginHash, PluginName, PluginVersion,
+    ProducerId, TopicConfig, TopicName,
 };
 
 use crate::limits::*;
@@ -45,6 +45,7 @@ impl Image {
             },
             Command::SetLinkTopics { name, topics } => self.set_link_topics(name, topics),
             Command::AllocateProducerIds { count } => self.allocate_producer_ids(*count),
+            Command::ConfigureTopic { name, config } => self.configure_topic(name, config),
         }
     }
 
@@ -57,7 +58,7 @@ impl Image {
             }
             _ => {}
         }
-        let (partitions, segment) = (topic.config.partitions, topic.config.segment);
+        let partitions = topic.config.partitions;
         if !(1..=MAX_PARTITIONS_PER_TOPIC).contains(&partitions) {
             return Err(Rejection::PartitionCount {
                 name,
@@ -65,14 +66,7 @@ impl Image {
                 max: MAX_PARTITIONS_PER_TOPIC,
             });
         }
-        if !(MIN_SEGMENT..=MAX_SEGMENT).contains(&segment) {
-            return Err(Rejection::SegmentSize {
-                name,
-                segment,
-                min: MIN_SEGMENT,
-                max: MAX_SEGMENT,
-            });
-        }
+        check_segment(&name, topic.config.segment)?;
         let given = topic.incarnations.len();
         if usize::try_from(partitions) != Ok(given) {
             return Err(Rejection::IncarnationCount { name, partitions, given });
@@ -86,6 +80,30 @@ impl Image {
         room("too many topics", self.topics.len(), MAX_TOPICS)?;
         self.names.insert(topic.id, name.clone());
         self.topics.insert(name, Arc::new(topic));
+        Ok(Outcome::Done)
+    }
+
+    fn configure_topic(
+        &mut self,
+        name: &TopicName,
+        config: &TopicConfig,
+    ) -> Result<Outcome, Rejection> {
+        let unknown = || Rejection::UnknownTopic { name: name.clone() };
+        let topic = self.topics.get_mut(name).ok_or_else(unknown)?;
+        if topic.config == *config {
+            return Ok(Outcome::Unchanged);
+        }
+        check_segment(name, config.segment)?;
+        if topic.config.partitions != config.partitions {
+            return Err(Rejection::PartitionsFixed {
+                name: name.clone(),
+                partitions: topic.config.partitions,
+            });
+        }
+        if topic.mirror_of.is_some() && config.flush != Flush::Always {
+            return Err(Rejection::MirrorFlush { name: name.clone() });
+        }
+        Arc::make_mut(topic).config = config.clone();
         Ok(Outcome::Done)
     }
 
@@ -316,6 +334,14 @@ fn is_address(address: &str) -> bool {
                 && !host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/')
                 && port.parse::<u16>().is_ok_and(|port| port != 0)
         })
+}
+
+fn check_segment(name: &TopicName, segment: ByteSize) -> Result<(), Rejection> {
+    if (MIN_SEGMENT..=MAX_SEGMENT).contains(&segment) {
+        return Ok(());
+    }
+    let name = name.clone();
+    Err(Rejection::SegmentSize { name, segment, min: MIN_SEGMENT, max: MAX_SEGMENT })
 }
 
 #[cfg(test)]

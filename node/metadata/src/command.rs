@@ -74,6 +74,13 @@ pub enum Command {
         /// How many.
         count: u32,
     },
+    /// Give a topic other settings. The number of partitions stays.
+    ConfigureTopic {
+        /// Its name.
+        name: TopicName,
+        /// All of its settings.
+        config: TopicConfig,
+    },
 }
 
 /// What a command that was not rejected did.

@@ -78,6 +78,22 @@ pub enum Rejection {
         /// The largest.
         max: ByteSize,
     },
+    /// The number of partitions was to be changed.
+    #[error("topic {name} has {partitions} partitions, which no setting changes")]
+    PartitionsFixed {
+        /// The topic.
+        name: TopicName,
+        /// Its partitions.
+        partitions: u32,
+    },
+    /// A mirror that was not to sync.
+    #[error(
+        "topic {name} is a mirror, which syncs what it copies: its flush setting stays \"always\""
+    )]
+    MirrorFlush {
+        /// The topic.
+        name: TopicName,
+    },
     /// No such topic.
     #[error("there is no topic {name}: create it first, or check the name with `topic list`")]
     UnknownTopic {

@@ -16,6 +16,7 @@ mod position;
 mod size;
 mod spec;
 mod time;
+mod topic_config;
 
 pub use ids::{
     Incarnation, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
@@ -30,6 +31,7 @@ pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition}
 pub use size::{ByteSize, ParseSizeError};
 pub use spec::{
     Attachment, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion, PoisonPolicy,
-    Secret, TopicConfig,
+    Secret,
 };
 pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};
+pub use topic_config::TopicConfig;

@@ -74,5 +74,8 @@ pub const DEFAULT_SEGMENT_AGE: Duration = Duration::from_secs(7 * 86_400);
 /// How long a tombstone outlives the compaction that first met it. Kafka's default.
 pub const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(86_400);
 
+/// Disk space kept from the logs, for metadata and deletes on a full disk.
+pub const DEFAULT_RESERVE: ByteSize = ByteSize::mib(32);
+
 /// Distance between two entries of the sparse offset index.
 pub const INDEX_INTERVAL: ByteSize = ByteSize::kib(64);

@@ -10,7 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::keyword::keyword;
-use crate::{ByteSize, format_duration, limits, parse_duration};
+use crate::{ByteSize, TopicConfig, format_duration, limits, parse_duration};
 
 keyword! {
     /// How old records leave a log.
@@ -93,7 +93,7 @@ impl Default for LogPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     /// There is no such setting.
-    #[error("there is no topic setting {name:?}: use one of {}", LogPolicy::NAMES.join(", "))]
+    #[error("there is no topic setting {name:?}: use one of {}", TopicConfig::SETTINGS.join(", "))]
     Unknown {
         /// What was asked for.
         name: String,

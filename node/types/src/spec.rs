@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::keyword::keyword;
-use crate::{ByteSize, LinkName, LogPolicy, PluginHash, PluginName, SiteName, TopicName, limits};
+use crate::{ByteSize, LinkName, PluginHash, PluginName, SiteName, TopicName};
 
 keyword! {
     /// When a topic's appends are on the disk for sure.
@@ -49,30 +49,6 @@ keyword! {
         DeadLetter = "dead-letter",
         /// The whole batch is refused; the producer is told the reason.
         Halt = "halt",
-    }
-}
-
-/// A topic's settings.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TopicConfig {
-    /// Number of partitions, 1 to [`limits::MAX_PARTITIONS_PER_TOPIC`].
-    pub partitions: u32,
-    /// Size at which a segment is sealed and the next one begun.
-    pub segment: ByteSize,
-    /// When appends are synced.
-    pub flush: Flush,
-    /// What becomes of old records, and of new ones on a full disk.
-    pub policy: LogPolicy,
-}
-
-impl Default for TopicConfig {
-    fn default() -> Self {
-        TopicConfig {
-            partitions: 1,
-            segment: limits::DEFAULT_SEGMENT,
-            flush: Flush::Always,
-            policy: LogPolicy::default(),
-        }
     }
 }
 
