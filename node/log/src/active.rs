@@ -264,7 +264,7 @@ impl Active {
     ///
     /// The order is what recovery relies on: once a file with a higher base exists, all before it
     /// is synced and cut to its length.
-    fn roll(&mut self, log: &Log, base: Offset) -> Result<(), String> {
+    pub(crate) fn roll(&mut self, log: &Log, base: Offset) -> Result<(), String> {
         self.finish(log)?;
         let path = files::segment(&log.folder, base);
         let open = || -> io::Result<Box<dyn DiskFile>> {
@@ -299,6 +299,7 @@ impl Active {
         closed.close((!stored).then_some(index));
         (self.segment, self.file) = (segment, file);
         (self.written, self.allocated, self.staged_meta) = (0, 0, meta);
+        log.shared.cleaner.wake();
         Ok(())
     }
 
@@ -308,7 +309,7 @@ impl Active {
             incarnation: log.incarnation,
             start: log.offsets().start,
             epochs: lock(&log.epochs).starts().to_vec(),
-            damage: log.damage.clone(),
+            damage: log.damage(),
         };
         [
             Change::Log(log.id, meta),

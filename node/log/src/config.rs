@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_types::{ByteSize, Flush, LeaderEpoch, LogPolicy, Offset, TopicPartition, limits};
 
@@ -28,6 +29,9 @@ pub struct StoreConfig {
     pub backlog: ByteSize,
     /// Memory for cached pages of the index. Default 4 MiB.
     pub index_cache: ByteSize,
+    /// How often the logs are looked at for what their policy no longer keeps, besides when a
+    /// segment was closed. Default 30 s; each look costs a moment of CPU for every log.
+    pub clean_interval: Duration,
     /// Told whenever a log grew or became durable.
     pub on_advance: Option<OnAdvance>,
 }
@@ -37,6 +41,7 @@ impl Default for StoreConfig {
         StoreConfig {
             backlog: limits::MAX_APPEND_BACKLOG,
             index_cache: ByteSize::mib(4),
+            clean_interval: Duration::from_secs(30),
             on_advance: None,
         }
     }
@@ -47,6 +52,7 @@ impl fmt::Debug for StoreConfig {
         f.debug_struct("StoreConfig")
             .field("backlog", &self.backlog)
             .field("index_cache", &self.index_cache)
+            .field("clean_interval", &self.clean_interval)
             .field("on_advance", &self.on_advance.is_some())
             .finish()
     }

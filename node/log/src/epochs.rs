@@ -25,6 +25,15 @@ impl Epochs {
         }
     }
 
+    /// Forgets what lies before `start`; the epoch that holds it begins there now.
+    pub(crate) fn cut_head(&mut self, start: Offset) {
+        let begun = self.starts.partition_point(|(_, at)| *at <= start);
+        self.starts.drain(..begun.saturating_sub(1));
+        if let Some((_, first)) = self.starts.first_mut() {
+            *first = start.max(*first);
+        }
+    }
+
     pub(crate) fn last(&self) -> LeaderEpoch {
         self.starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch)
     }
@@ -65,6 +74,22 @@ mod tests {
         {
             let expected = (LeaderEpoch(known), Offset(ends));
             assert_eq!(epochs.end_of(LeaderEpoch(asked), start, end), expected, "epoch {asked}");
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_the_epoch_that_holds_the_new_start() {
+        let all = [(2, 0), (5, 30), (9, 60)].map(|(e, at)| (LeaderEpoch(e), Offset(at)));
+        for (start, kept) in [
+            (0, &[(2, 0), (5, 30), (9, 60)][..]),
+            (29, &[(2, 29), (5, 30), (9, 60)]),
+            (30, &[(5, 30), (9, 60)]),
+            (90, &[(9, 90)]),
+        ] {
+            let mut epochs = Epochs::from_starts(all.to_vec()).unwrap();
+            epochs.cut_head(Offset(start));
+            let found: Vec<_> = epochs.starts().iter().map(|(e, at)| (e.0, at.0)).collect();
+            assert_eq!(found, kept, "start {start}");
         }
     }
 

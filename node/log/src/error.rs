@@ -175,6 +175,31 @@ impl AppendError {
     }
 }
 
+/// Why the head of a log was not cut off. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum TrimError {
+    /// Only what is durable can be trimmed.
+    #[error("cannot trim up to offset {to}, the log is durable up to {end}")]
+    BeyondEnd {
+        /// The start asked for.
+        to: Offset,
+        /// The log's durable end.
+        end: Offset,
+    },
+    /// The log was closed, deleted, or opened again under another handle.
+    #[error("the log is closed")]
+    Closed,
+    /// The log's end could not be synced, and the log is sealed.
+    #[error("the log is sealed: {reason}")]
+    Sealed {
+        /// The first failure.
+        reason: Arc<str>,
+    },
+    /// The new start cannot be stored.
+    #[error("cannot store the new log start")]
+    Index(#[from] IndexError),
+}
+
 /// Offsets whose records were durable once and can no longer be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DamageRange {

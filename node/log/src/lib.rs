@@ -27,9 +27,9 @@
 //! digits and a newline. It is written beside and renamed into place before the first segment is
 //! made.
 //!
-//! **`index.redb`** is a redb database with five tables of byte keys and values. Keys start with the
+//! **`index.redb`** is a redb database with seven tables of byte keys and values. Keys start with the
 //! topic's 16 uuid bytes and the partition (u32, big-endian); those of segments go on with the base
-//! offset (i64, big-endian).
+//! offset (i64, big-endian). The one row of `uptime` has an empty key.
 //!
 //! | table | value |
 //! | --- | --- |
@@ -38,6 +38,8 @@
 //! | `sparse` | postcard: entries of offset, position, latest timestamp before, each less the entry before it |
 //! | `producers` | the offset it was taken at (i64, big-endian), then postcard: producers with their epoch, unbroken run and last batches |
 //! | `durable` | the offset up to which the log is known to be synced (i64, big-endian) |
+//! | `cleaning` | postcard: closed segments and the active one by base offset, each with the uptime since which it is held so |
+//! | `uptime` | how long the store was open, over all its lives, in milliseconds (u64, big-endian) |
 //!
 //! Each value ends with a CRC-32C (4 bytes, little-endian) over the table's name, the key and what is
 //! listed above; a row that fails it counts as missing.
@@ -54,16 +56,19 @@
 //! 6. Offsets are given once: a log whose durable end is lost goes on after it.
 //! 7. An append is acknowledged as durable after the sync that followed its write; a failed write or
 //!    sync seals the log, and no sync is tried twice.
-//! 8. Within one append batches are judged together: all are staged, or none.
+//! 8. A log's start is stored before anything before it is removed, and never moves back; files that
+//!    lie wholly before it are removed when the log is opened.
+//! 9. Within one append batches are judged together: all are staged, or none.
 //!
 //! # What it does not do
 //!
-//! No retention, compaction or trimming; no replication; no decoding of records except to find a
+//! No replication; no decoding of records except to find a
 //! timestamp. CRCs are verified by whoever appends, and again by recovery; reads leave that to the
 //! reader.
 
 mod active;
 mod backlog;
+mod clean;
 mod config;
 mod doomed;
 mod epochs;
@@ -80,8 +85,9 @@ mod sparse;
 mod store;
 mod writer;
 
+pub use clean::{CleanStats, Dropped, MaintenanceStep};
 pub use config::{LogConfig, LogOffsets, MAX_SEGMENT, OnAdvance, StoreConfig};
-pub use error::{AppendError, DamageRange, DeleteError, OpenError, ReadError};
+pub use error::{AppendError, DamageRange, DeleteError, OpenError, ReadError, TrimError};
 pub use index::{DiskBackend, IndexError};
 pub use log::{AppendMode, AppendRequest, Appended, Done, LogHandle, When};
 pub use read::LogChunk;

@@ -13,6 +13,7 @@ use tidegate_types::{
 };
 
 use crate::active::Active;
+use crate::clean::CleanState;
 use crate::config::{LogConfig, LogOffsets};
 use crate::epochs::Epochs;
 use crate::producers::{Producers, Verdict};
@@ -88,7 +89,8 @@ pub(crate) struct Log {
     pub(crate) config: LogConfig,
     pub(crate) folder: PathBuf,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) damage: Vec<DamageRange>,
+    /// Offsets that were durable and cannot be read; rising.
+    pub(crate) damage: RwLock<Vec<DamageRange>>,
     pub(crate) start: AtomicI64,
     pub(crate) durable: AtomicI64,
     pub(crate) end: AtomicI64,
@@ -96,6 +98,8 @@ pub(crate) struct Log {
     pub(crate) sealed: OnceLock<Arc<str>>,
     pub(crate) deleted: AtomicBool,
     pub(crate) closed: AtomicBool,
+    /// Held while segments are taken out of the list or replaced in it; never by the writer.
+    pub(crate) clean: Mutex<CleanState>,
     pub(crate) active: Mutex<Active>,
     pub(crate) producers: Mutex<Producers>,
     pub(crate) epochs: Mutex<Epochs>,
@@ -120,6 +124,16 @@ impl Log {
 
     pub(crate) fn segments(&self) -> Segments {
         Arc::clone(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn damage(&self) -> Vec<DamageRange> {
+        self.damage.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first damage that ends after `from` and begins before `end`.
+    pub(crate) fn damage_within(&self, from: Offset, end: Offset) -> Option<DamageRange> {
+        let damage = self.damage.read().unwrap_or_else(PoisonError::into_inner);
+        damage.iter().find(|range| from < range.end && range.from < end).copied()
     }
 
     pub(crate) fn context(&self) -> Context<'_> {
@@ -272,9 +286,9 @@ impl LogHandle {
         self.log.sealed.get().map(|reason| reason.to_string())
     }
 
-    /// Offsets that were durable and cannot be read, as opening the log found them; rising.
+    /// Offsets that were durable and cannot be read, as far as that was found; rising.
     #[must_use]
-    pub fn damage(&self) -> &[DamageRange] {
-        &self.log.damage
+    pub fn damage(&self) -> Vec<DamageRange> {
+        self.log.damage()
     }
 }

@@ -127,6 +127,27 @@ impl Log {
         end: Offset,
         max: ByteSize,
     ) -> Result<LogChunk, ReadError> {
+        self.unless_removed(|| self.try_read(from, end, max))
+    }
+
+    /// Tries again where a segment was removed between being found and being opened: the log's
+    /// start has moved then, or another segment holds the records.
+    fn unless_removed<T>(
+        &self,
+        attempt: impl Fn() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let before = self.segments();
+            match attempt() {
+                Err(ReadError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound
+                        && !Arc::ptr_eq(&before, &self.segments()) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_read(&self, from: Offset, end: Offset, max: ByteSize) -> Result<LogChunk, ReadError> {
         self.check_readable()?;
         let offsets = self.offsets();
         if from < offsets.start || from > offsets.end {
@@ -138,10 +159,10 @@ impl Log {
             return Ok(LogChunk::empty(from));
         }
         // The first damage that ends after `from`: either `from` is in it or reading stops there.
-        let damage = self.damage.iter().find(|range| from < range.end && range.from < end);
+        let damage = self.damage_within(from, end);
         let stop = match damage {
             Some(range) if range.contains(from) => {
-                return Err(ReadError::Damaged { range: *range });
+                return Err(ReadError::Damaged { range });
             }
             Some(range) => range.from,
             None => end,
@@ -157,7 +178,7 @@ impl Log {
         }
         match damage {
             // Between `from` and the damage there is only a hole.
-            Some(range) => Err(ReadError::Damaged { range: *range }),
+            Some(range) => Err(ReadError::Damaged { range }),
             None => Ok(LogChunk::empty(from)),
         }
     }
@@ -228,6 +249,13 @@ impl Log {
     }
 
     pub(crate) fn offset_for_time(
+        &self,
+        time: Timestamp,
+    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+        self.unless_removed(|| self.try_offset_for_time(time))
+    }
+
+    fn try_offset_for_time(
         &self,
         time: Timestamp,
     ) -> Result<Option<(Offset, Timestamp)>, ReadError> {

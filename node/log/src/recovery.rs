@@ -23,6 +23,7 @@ use tidegate_env::{DiskFile, OpenMode};
 use tidegate_types::{Incarnation, Offset, Timestamp, TopicPartition};
 
 use crate::active::Active;
+use crate::clean::{self, CleanRow, CleanState};
 use crate::config::LogConfig;
 use crate::epochs::Epochs;
 use crate::index::{Change, Known, LogMeta, SegmentMeta};
@@ -131,6 +132,7 @@ struct Recovery<'s> {
     config: LogConfig,
     folder: PathBuf,
     known: Known,
+    cleaning: CleanRow,
     /// The index knows nothing that could be trusted.
     rebuild: bool,
     producers: Producers,
@@ -167,7 +169,13 @@ impl<'s> Recovery<'s> {
             _ => (Offset::ZERO, Producers::default()),
         };
         let epochs = epochs.filter(|_| !rebuild).unwrap_or_default();
-        let damage = known.meta.as_ref().map_or(Vec::new(), |meta| meta.damage.clone());
+        let mut damage = known.meta.as_ref().map_or(Vec::new(), |meta| meta.damage.clone());
+        if let Some(start) = known.meta.as_ref().map(|meta| meta.start) {
+            damage.retain(|range| range.end > start);
+            // Only what is durable is trimmed.
+            known.durable = known.durable.max(Some(start));
+        }
+        let cleaning = known.cleaning.take().unwrap_or_default();
         Recovery {
             shared,
             id,
@@ -175,6 +183,7 @@ impl<'s> Recovery<'s> {
             config,
             folder,
             known,
+            cleaning,
             rebuild,
             producers,
             producers_at,
@@ -192,6 +201,7 @@ impl<'s> Recovery<'s> {
             (None, Some((base, _))) => *base,
             (None, None) => Offset::ZERO,
         };
+        let segment_files = clean::sweep_trimmed(self.shared, &self.folder, segment_files, start)?;
         self.find_missing(&segment_files, start);
         if self.rebuild {
             self.changes.push(Change::RemoveSegments(self.id));
@@ -465,7 +475,7 @@ impl<'s> Recovery<'s> {
             config: self.config,
             folder: self.folder,
             shared: Arc::clone(self.shared),
-            damage: self.damage,
+            damage: RwLock::new(self.damage),
             start: AtomicI64::new(start.0),
             durable: AtomicI64::new(end.0),
             end: AtomicI64::new(end.0),
@@ -473,6 +483,7 @@ impl<'s> Recovery<'s> {
             sealed: OnceLock::new(),
             deleted: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            clean: Mutex::new(CleanState::new(self.cleaning)),
             active: Mutex::new(active),
             producers: Mutex::new(self.producers),
             epochs: Mutex::new(self.epochs),

@@ -222,6 +222,11 @@ impl OpenedSegments {
         opened
     }
 
+    pub(crate) fn forget_segment(&self, log: TopicPartition, base: Offset) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|(of, at, _)| (*of, *at) != (log, base));
+    }
+
     pub(crate) fn forget(&self, log: TopicPartition) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|(of, _, _)| *of != log);

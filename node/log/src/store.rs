@@ -12,12 +12,13 @@ use tidegate_env::{Clock, Disk, DiskFile};
 use tidegate_types::{ByteSize, Incarnation, TopicPartition};
 
 use crate::backlog::Backlog;
+use crate::clean::{self, Cleaner};
 use crate::config::{LogConfig, MAX_ROUND, MAX_SEGMENT, StoreConfig};
 use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
 use crate::segment::OpenedSegments;
 use crate::writer::{Command, TICK, Writer};
-use crate::{DeleteError, IndexError, OpenError, files, recovery};
+use crate::{CleanStats, DeleteError, IndexError, MaintenanceStep, OpenError, files, recovery};
 
 /// What the store, its logs and its writer share.
 pub(crate) struct Shared {
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) opened: OpenedSegments,
     pub(crate) backlog: Backlog,
     pub(crate) sender: Sender<Command>,
+    pub(crate) cleaner: Cleaner,
     logs: Mutex<HashMap<TopicPartition, Arc<Log>>>,
     /// Held while a log is opened or deleted, which may take long; never by the writer.
     changing: Mutex<()>,
@@ -40,7 +42,7 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    fn open_logs(&self) -> Vec<Arc<Log>> {
+    pub(crate) fn open_logs(&self) -> Vec<Arc<Log>> {
         lock(&self.logs).values().cloned().collect()
     }
 
@@ -58,6 +60,7 @@ impl Shared {
         if changes.is_empty() {
             return Ok(());
         }
+        changes.push(self.cleaner.uptime(&*self.clock));
         self.index.commit(&changes)?;
         for (log, synced) in told {
             lock(&log.active).checkpointed = synced;
@@ -68,8 +71,9 @@ impl Shared {
     /// Leaves every log so that the next start need not scan it.
     fn finish(&self) {
         let _changing = lock(&self.changing);
-        let mut changes = Vec::new();
+        let mut changes = vec![self.cleaner.uptime(&*self.clock)];
         for log in self.open_logs() {
+            changes.extend(clean::row_to_store(&log));
             let mut active = lock(&log.active);
             if log.check_open().is_err() {
                 continue;
@@ -150,6 +154,7 @@ fn run(mut writer: Writer, commands: &Receiver<Command>, shared: &Shared) {
 pub struct LogStore {
     pub(crate) shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    cleaner: Option<JoinHandle<()>>,
     /// Held so that no second process opens the store.
     lock: Option<Box<dyn DiskFile>>,
 }
@@ -182,6 +187,7 @@ impl LogStore {
             .spawn(move || run(step.writer, &step.commands, &shared))
             .map_err(|source| OpenError::Thread { source })?;
         store.thread = Some(thread);
+        store.cleaner = Some(clean::start_thread(&store.shared)?);
         Ok(store)
     }
 
@@ -206,12 +212,14 @@ impl LogStore {
             .map_err(|(path, source)| OpenError::Index { path, source })?;
         files::sweep_deleted(&*disk, root).map_err(OpenError::io("sweep", &topics))?;
         let (sender, commands) = unbounded();
+        let cleaner = Cleaner::new(&index, &*clock);
         let shared = Arc::new(Shared {
             disk,
             clock,
             root: root.to_owned(),
             backlog: Backlog::new(config.backlog),
             config,
+            cleaner,
             index,
             opened: OpenedSegments::default(),
             sender,
@@ -220,7 +228,7 @@ impl LogStore {
             closed: AtomicBool::new(false),
         });
         let writer = Writer::new(Arc::clone(&shared));
-        let store = LogStore { shared, thread: None, lock: Some(held) };
+        let store = LogStore { shared, thread: None, cleaner: None, lock: Some(held) };
         Ok((store, WriterStep { writer, commands }))
     }
 
@@ -243,8 +251,11 @@ impl LogStore {
         if self.shared.is_closed() {
             return Err(OpenError::Closed);
         }
-        if let Some(open) = self.log(id).filter(|open| open.log.sealed.get().is_none()) {
-            return Ok(open);
+        if let Some(open) = self.log(id) {
+            if open.log.sealed.get().is_none() {
+                return Ok(open);
+            }
+            clean::leave(&open.log);
         }
         self.shared.opened.forget(id);
         let log = recovery::open(&self.shared, id, incarnation_if_new, config)?;
@@ -297,6 +308,7 @@ impl LogStore {
             log.deleted.store(true, Ordering::Release);
             // A round that is using the log ends before its files go.
             drop(lock(&log.active));
+            clean::leave(&log);
         }
         self.shared.opened.forget(id);
         // Rows that outlive their files are told apart by the incarnation.
@@ -322,6 +334,26 @@ impl LogStore {
         self.shared.backlog.when_room(on_room);
     }
 
+    /// What the cleaner's thread does, for a store that has none: for simulations.
+    #[must_use]
+    pub fn maintenance_step(&self) -> MaintenanceStep {
+        MaintenanceStep::new(Arc::clone(&self.shared))
+    }
+
+    /// Deletes the oldest segments of the logs that may lose them
+    /// ([`DropOldest`](tidegate_types::WhenFull::DropOldest)), until `need` bytes are free or
+    /// there are none; returns the bytes freed. An active segment is closed where nothing else is
+    /// left, and goes at the next call.
+    pub fn make_room(&self, need: ByteSize) -> ByteSize {
+        self.shared.make_room(need)
+    }
+
+    /// What was removed from the store's logs since it was opened.
+    #[must_use]
+    pub fn clean_stats(&self) -> CleanStats {
+        self.shared.cleaner.stats()
+    }
+
     /// Why the index is no longer written; `None` while it is. The logs go on without it, and the
     /// next start takes longer.
     #[must_use]
@@ -338,6 +370,12 @@ impl LogStore {
     fn shut(&mut self) {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return;
+        }
+        self.shared.cleaner.wake();
+        if let Some(thread) = self.cleaner.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log cleaner thread panicked");
         }
         if let Some(thread) = self.thread.take() {
             // Fails only if the thread is gone, which is what is wanted.

@@ -51,6 +51,8 @@ pub(crate) enum Command {
         request: AppendRequest,
         done: Completion,
     },
+    /// Closes the active segment, if there is anything in it.
+    Roll(Arc<Log>),
     /// Only wakes it, to see that the store closes.
     Close,
 }
@@ -59,7 +61,7 @@ impl Command {
     pub(crate) fn len(&self) -> usize {
         match self {
             Command::Append { request, .. } => request.batches.len(),
-            Command::Close => 0,
+            Command::Roll(_) | Command::Close => 0,
         }
     }
 }
@@ -95,7 +97,8 @@ impl Writer {
     /// Runs one round over `commands`.
     pub(crate) fn process(&mut self, commands: Vec<Command>) {
         let taken = commands.iter().map(Command::len).sum();
-        let mut parts = stage(commands);
+        let mut rolls = Vec::new();
+        let mut parts = stage(commands, &mut rolls);
         // Staged bytes are copies: the room is free, whatever becomes of them.
         self.shared.backlog.give_back(taken);
         for part in &mut parts {
@@ -103,6 +106,9 @@ impl Writer {
         }
         for part in parts {
             self.sync(part);
+        }
+        for log in rolls {
+            roll(&log);
         }
         self.tick_if_due();
     }
@@ -179,12 +185,19 @@ impl Writer {
     }
 }
 
-/// Judges and stages the requests; those refused are told at once.
-fn stage(commands: Vec<Command>) -> Vec<Part> {
+/// Judges and stages the requests, in order; those refused are told at once.
+fn stage(commands: Vec<Command>, rolls: &mut Vec<Arc<Log>>) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     let mut by_log: HashMap<*const Log, usize> = HashMap::new();
     for command in commands {
-        let Command::Append { log, request, done } = command else { continue };
+        let (log, request, done) = match command {
+            Command::Append { log, request, done } => (log, request, done),
+            Command::Roll(log) => {
+                rolls.push(log);
+                continue;
+            }
+            Command::Close => continue,
+        };
         let staged = lock(&log.active).stage(&log, &request);
         match staged {
             Err(error) => done.complete(Err(error)),
@@ -198,6 +211,17 @@ fn stage(commands: Vec<Command>) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// Closes the active segment unless it is empty; all that is staged for it was written.
+fn roll(log: &Log) {
+    let mut active = lock(&log.active);
+    if active.staged_meta.len > 0 && log.check_open().is_ok() {
+        let next = active.next();
+        if let Err(reason) = active.roll(log, next) {
+            log.seal(reason);
+        }
+    }
 }
 
 fn acknowledge(waiting: Vec<Waiting>) {

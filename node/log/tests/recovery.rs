@@ -123,7 +123,7 @@ fn a_killed_process_loses_nothing() {
     let killed = Killed::new(0);
     let (mut store, log) = killed.open();
     assert_eq!(values(&log, Offset::ZERO), expected(0..20));
-    assert_eq!((log.damage(), log.incarnation()), (&[][..], Incarnation(100)));
+    assert_eq!((log.damage(), log.incarnation()), (vec![], Incarnation(100)));
     assert_eq!(store.put(&log, b"next"), Offset(20));
 }
 
@@ -263,7 +263,7 @@ fn a_lost_or_damaged_index_is_rebuilt_from_the_segments() {
         }
         let (mut store, log) = killed.open();
         assert_eq!(values(&log, Offset::ZERO), expected(0..20));
-        assert_eq!((log.damage(), log.incarnation()), (&[][..], Incarnation(100)));
+        assert_eq!((log.damage(), log.incarnation()), (vec![], Incarnation(100)));
         assert_eq!(log.segments(), killed.bases.len());
         assert_eq!(store.put(&log, b"next"), Offset(20));
         store.store.close();

@@ -23,13 +23,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use tidegate_env::{Disk, OpenMode};
 use tidegate_types::{ByteSize, Offset, TopicPartition};
 
 use crate::sparse::SparseIndex;
-use rows::{DURABLE, LOG_KEY, LOGS, PRODUCERS, Rows, SEGMENTS, SPARSE, TABLES};
+use rows::{CLEANING, DURABLE, LOG_KEY, LOGS, PRODUCERS, Rows, SEGMENTS, SPARSE, TABLES};
+use rows::{UPTIME, UPTIME_KEY, decode_uptime, encode_uptime};
 use rows::{decode, decode_offset, decode_producers, encode, encode_producers};
 use rows::{log_key, segment_key};
 
@@ -213,6 +215,16 @@ impl Index {
         })
     }
 
+    /// How long the store had been open when it was told last; zero if that is not known.
+    pub(crate) fn uptime(&self) -> Duration {
+        let stored = self.with(|open| {
+            let transaction = open.db.begin_read()?;
+            let value = transaction.open_table(UPTIME.definition())?.get(UPTIME_KEY)?;
+            Ok(value.and_then(|v| decode_uptime(UPTIME.unseal(UPTIME_KEY, v.value())?)))
+        });
+        stored.ok().flatten().unwrap_or_default()
+    }
+
     /// The sparse index of a segment; `None` if it is not known.
     pub(crate) fn sparse(
         &self,
@@ -288,10 +300,19 @@ impl Open {
             let mut sparse = transaction.open_table(SPARSE.definition())?;
             let mut producers = transaction.open_table(PRODUCERS.definition())?;
             let mut durable = transaction.open_table(DURABLE.definition())?;
+            let mut cleaning = transaction.open_table(CLEANING.definition())?;
             for change in changes {
                 match change {
                     Change::Log(log, meta) => {
-                        put(LOGS, &mut logs, &log_key(*log), encode(meta))?;
+                        let key = log_key(*log);
+                        let meta = meta.after(stored_meta(&logs, &key)?);
+                        put(LOGS, &mut logs, &key, encode(&meta))?;
+                    }
+                    Change::Start(log, incarnation, start) => {
+                        let key = log_key(*log);
+                        let stored = stored_meta(&logs, &key)?;
+                        let meta = LogMeta::cut_head(stored, *incarnation, *start);
+                        put(LOGS, &mut logs, &key, encode(&meta))?;
                     }
                     Change::Segment(log, base, meta, index) => {
                         let key = segment_key(*log, *base);
@@ -306,6 +327,18 @@ impl Open {
                         let content = offset.0.to_be_bytes().to_vec();
                         put(DURABLE, &mut durable, &log_key(*log), content)?;
                     }
+                    Change::RemoveSegment(log, base) => {
+                        let key = segment_key(*log, *base);
+                        segments.remove(&key[..])?;
+                        sparse.remove(&key[..])?;
+                    }
+                    Change::Cleaning(log, row) => {
+                        put(CLEANING, &mut cleaning, &log_key(*log), encode(row))?;
+                    }
+                    Change::Uptime(uptime) => {
+                        let mut table = transaction.open_table(UPTIME.definition())?;
+                        put(UPTIME, &mut table, UPTIME_KEY, encode_uptime(*uptime))?;
+                    }
                     Change::RemoveSegments(log) | Change::RemoveLog(log) => {
                         let first = segment_key(*log, Offset(0));
                         let last = segment_key(*log, Offset(i64::MAX));
@@ -316,6 +349,7 @@ impl Open {
                             logs.remove(&key[..])?;
                             producers.remove(&key[..])?;
                             durable.remove(&key[..])?;
+                            cleaning.remove(&key[..])?;
                         }
                     }
                 }
@@ -335,6 +369,7 @@ impl Open {
         let meta = get(LOGS)?.and_then(|bytes| decode(&bytes));
         let producers = get(PRODUCERS)?.and_then(|bytes| decode_producers(&bytes));
         let durable = get(DURABLE)?.and_then(|bytes| decode_offset(&bytes).map(|(at, _)| at));
+        let cleaning = get(CLEANING)?.and_then(|bytes| decode(&bytes));
         let (first, last) = (segment_key(log, Offset(0)), segment_key(log, Offset(i64::MAX)));
         let mut segments = Vec::new();
         let table = transaction.open_table(SEGMENTS.definition())?;
@@ -349,8 +384,16 @@ impl Open {
         }
         // A damaged page could give rows out of order, or of another log.
         segments.sort_by_key(|(base, _): &(Offset, SegmentMeta)| *base);
-        Ok(Known { meta, segments, producers, durable })
+        Ok(Known { meta, segments, producers, durable, cleaning })
     }
+}
+
+fn stored_meta(
+    logs: &redb::Table<'_, &'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<LogMeta>, IndexError> {
+    let value = logs.get(key)?;
+    Ok(value.and_then(|value| decode(LOGS.unseal(key, value.value())?)))
 }
 
 fn put(

@@ -5,12 +5,15 @@
 //! page changed or misplaced must be seen here. Such a row is as if it were not there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 use tidegate_types::{Incarnation, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 use crate::DamageRange;
+use crate::clean::CleanRow;
+use crate::epochs::Epochs;
 use crate::producers::Snapshot;
 use crate::sparse::SparseIndex;
 
@@ -25,7 +28,12 @@ pub(super) const SEGMENTS: Rows = Rows("segments");
 pub(super) const SPARSE: Rows = Rows("sparse");
 pub(super) const PRODUCERS: Rows = Rows("producers");
 pub(super) const DURABLE: Rows = Rows("durable");
-pub(super) const TABLES: [Rows; 5] = [LOGS, SEGMENTS, SPARSE, PRODUCERS, DURABLE];
+pub(super) const CLEANING: Rows = Rows("cleaning");
+pub(super) const UPTIME: Rows = Rows("uptime");
+pub(super) const TABLES: [Rows; 7] = [LOGS, SEGMENTS, SPARSE, PRODUCERS, DURABLE, CLEANING, UPTIME];
+
+/// The one key of the table `uptime`.
+pub(super) const UPTIME_KEY: &[u8] = &[];
 
 pub(super) const LOG_KEY: usize = 20;
 pub(super) const SEGMENT_KEY: usize = LOG_KEY + 8;
@@ -71,6 +79,34 @@ pub(crate) struct LogMeta {
     pub(crate) damage: Vec<DamageRange>,
 }
 
+impl LogMeta {
+    /// As it is stored once something else is known of the log: its start only moves forward.
+    pub(super) fn after(&self, stored: Option<LogMeta>) -> LogMeta {
+        let stored = stored.filter(|stored| stored.incarnation == self.incarnation);
+        let start = stored.map_or(self.start, |stored| stored.start.max(self.start));
+        LogMeta { start, ..self.clone() }
+    }
+
+    /// The log without what lies before `start`.
+    pub(super) fn cut_head(
+        stored: Option<LogMeta>,
+        incarnation: Incarnation,
+        start: Offset,
+    ) -> LogMeta {
+        let stored = stored.filter(|stored| stored.incarnation == incarnation);
+        let Some(mut meta) = stored else {
+            return LogMeta { incarnation, start, epochs: Vec::new(), damage: Vec::new() };
+        };
+        meta.start = meta.start.max(start);
+        if let Some(mut epochs) = Epochs::from_starts(std::mem::take(&mut meta.epochs)) {
+            epochs.cut_head(meta.start);
+            meta.epochs = epochs.starts().to_vec();
+        }
+        meta.damage.retain(|range| range.end > start);
+        meta
+    }
+}
+
 /// What is known of a segment: all of it if it takes no more batches, and of the last one the part
 /// that was synced when the index was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -85,11 +121,18 @@ pub(crate) struct SegmentMeta {
 /// One change; changes committed together are there together or not at all.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
+    /// Within one life of a log its start only moves forward, whatever the order of commits.
     Log(TopicPartition, LogMeta),
+    /// The log's start; epochs and damage before it go.
+    Start(TopicPartition, Incarnation, Offset),
     Segment(TopicPartition, Offset, SegmentMeta, Arc<SparseIndex>),
+    RemoveSegment(TopicPartition, Offset),
     RemoveSegments(TopicPartition),
     Producers(TopicPartition, Offset, Snapshot),
     Durable(TopicPartition, Offset),
+    Cleaning(TopicPartition, CleanRow),
+    /// How long the store was open, over all its lives.
+    Uptime(Duration),
     RemoveLog(TopicPartition),
 }
 
@@ -100,6 +143,7 @@ pub(crate) struct Known {
     pub(crate) segments: Vec<(Offset, SegmentMeta)>,
     pub(crate) producers: Option<(Offset, Snapshot)>,
     pub(crate) durable: Option<Offset>,
+    pub(crate) cleaning: Option<CleanRow>,
 }
 
 pub(super) fn log_key(log: TopicPartition) -> [u8; LOG_KEY] {
@@ -135,6 +179,14 @@ pub(super) fn encode_producers(at: Offset, snapshot: &Snapshot) -> Vec<u8> {
 pub(super) fn decode_producers(bytes: &[u8]) -> Option<(Offset, Snapshot)> {
     let (at, rest) = decode_offset(bytes)?;
     Some((at, decode(rest)?))
+}
+
+pub(super) fn encode_uptime(uptime: Duration) -> Vec<u8> {
+    u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX).to_be_bytes().to_vec()
+}
+
+pub(super) fn decode_uptime(bytes: &[u8]) -> Option<Duration> {
+    bytes.try_into().ok().map(u64::from_be_bytes).map(Duration::from_millis)
 }
 
 pub(super) fn decode_offset(bytes: &[u8]) -> Option<(Offset, &[u8])> {
