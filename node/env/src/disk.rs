@@ -54,6 +54,12 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes a folder and those above it that are missing. Durable on return.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes several folders as [`create_dir_all`](Disk::create_dir_all) does each, which may
+    /// take fewer syncs together. After an error any of them may have been made.
+    fn create_dirs(&self, paths: &[&Path]) -> io::Result<()> {
+        paths.iter().try_for_each(|path| self.create_dir_all(path))
+    }
+
     /// Makes the names in a folder durable: files made, renamed and removed in it.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 

@@ -71,6 +71,26 @@ impl Disk for RealDisk {
         sync_folder(parent.unwrap_or(Path::new(".")))
     }
 
+    fn create_dirs(&self, paths: &[&Path]) -> io::Result<()> {
+        let mut parents = std::collections::BTreeSet::new();
+        for path in paths {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let Some(parent) = parent else {
+                self.create_dir_all(path)?;
+                continue;
+            };
+            if !parents.contains(parent) {
+                self.create_dir_all(parent)?;
+                parents.insert(parent);
+            }
+            match std::fs::create_dir(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+                other => other?,
+            }
+        }
+        parents.into_iter().try_for_each(sync_folder)
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         sync_folder(path)
     }

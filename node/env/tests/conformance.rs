@@ -96,6 +96,10 @@ fn folders_are_made_listed_and_removed() {
     on_every_disk(|disk, root| {
         disk.create_dir_all(&root.join("x/y/z")).unwrap();
         disk.create_dir_all(&root.join("x/y/z")).unwrap();
+        let several = [root.join("x/y/z"), root.join("m/1"), root.join("m/2")];
+        disk.create_dirs(&several.each_ref().map(PathBuf::as_path)).unwrap();
+        assert!(several.iter().all(|path| disk.exists(path).unwrap()));
+        disk.remove_dir_all(&root.join("m")).unwrap();
         disk.open(&root.join("x/b"), OpenMode::Create).unwrap().write_at(0, b"123").unwrap();
         disk.open(&root.join("x/a"), OpenMode::Create).unwrap();
         let listed: Vec<_> = disk

@@ -40,6 +40,8 @@ pub(crate) struct Active {
     pub(crate) synced: Offset,
     /// What the index was last told of that.
     pub(crate) checkpointed: Offset,
+    /// The part of the file that a start need not read, as the index has it.
+    pub(crate) covered: u64,
 }
 
 fn failed(action: &str, segment: &Segment, error: &io::Error) -> String {
@@ -64,6 +66,7 @@ impl Active {
             unsynced: false,
             synced,
             checkpointed,
+            covered: 0,
         }
     }
 
@@ -299,8 +302,18 @@ impl Active {
         closed.close((!stored).then_some(index));
         (self.segment, self.file) = (segment, file);
         (self.written, self.allocated, self.staged_meta) = (0, 0, meta);
+        self.covered = 0;
         log.shared.cleaner.wake();
         Ok(())
+    }
+
+    /// Whether nothing is staged, and all that is written is synced.
+    pub(crate) fn is_settled(&self) -> bool {
+        let segment = &self.segment;
+        !self.unsynced
+            && self.synced == segment.next()
+            && self.staged_meta == segment.meta()
+            && self.written == segment.len()
     }
 
     /// What the index is told of a log of which nothing is staged and all is synced.

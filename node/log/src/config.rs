@@ -32,6 +32,14 @@ pub struct StoreConfig {
     /// How often the logs are looked at for what their policy no longer keeps, besides when a
     /// segment was closed. Default 30 s; each look costs a moment of CPU for every log.
     pub clean_interval: Duration,
+    /// What a start after a crash may have to read of the active segments, over all logs: as soon
+    /// as more than this was synced behind the index's checkpoints, the logs with most of it are
+    /// checkpointed. Default 64 MiB. Logs whose checkpoint would cost much beside what it saves
+    /// may exceed it by 64 KiB each.
+    pub uncovered: ByteSize,
+    /// Threads on which many logs are opened together. Default 4. With 1, as simulations want it,
+    /// everything happens in order.
+    pub opening_threads: usize,
     /// Told whenever a log grew or became durable.
     pub on_advance: Option<OnAdvance>,
 }
@@ -42,6 +50,8 @@ impl Default for StoreConfig {
             backlog: limits::MAX_APPEND_BACKLOG,
             index_cache: ByteSize::mib(4),
             clean_interval: Duration::from_secs(30),
+            uncovered: ByteSize::mib(64),
+            opening_threads: 4,
             on_advance: None,
         }
     }
@@ -53,6 +63,8 @@ impl fmt::Debug for StoreConfig {
             .field("backlog", &self.backlog)
             .field("index_cache", &self.index_cache)
             .field("clean_interval", &self.clean_interval)
+            .field("uncovered", &self.uncovered)
+            .field("opening_threads", &self.opening_threads)
             .field("on_advance", &self.on_advance.is_some())
             .finish()
     }

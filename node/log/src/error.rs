@@ -52,6 +52,12 @@ pub enum OpenError {
         /// The size asked for.
         found: ByteSize,
     },
+    /// Of several logs opened together two are the same.
+    #[error("log {log} is to be opened twice at once")]
+    Twice {
+        /// The one named before.
+        log: TopicPartition,
+    },
     /// The store was closed.
     #[error("the log store is closed")]
     Closed,

@@ -5,11 +5,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tidegate_env::{Disk, OpenMode};
+use tidegate_env::{Disk, DiskFile, OpenMode};
 use tidegate_types::{Incarnation, Offset, PartitionId, TopicId, TopicPartition};
 
 /// Ends the name of a partition's folder while it is being removed.
 const DELETED: &str = ".deleted";
+
+/// The `incarnation` file until it is synced.
+const NEW_INCARNATION: &str = "incarnation.new";
 
 const INCARNATION_FIRST_LINE: &str = "tidegate log 1\n";
 
@@ -110,19 +113,22 @@ pub(crate) fn read_incarnation(disk: &dyn Disk, folder: &Path) -> io::Result<Opt
     Ok(parse())
 }
 
-/// Writes the `incarnation` file; durable on return.
+/// Writes the `incarnation` file under the name it has until [`name_incarnation`]; to be synced
+/// before that.
 pub(crate) fn write_incarnation(
     disk: &dyn Disk,
     folder: &Path,
     incarnation: Incarnation,
-) -> io::Result<()> {
-    let (path, temporary) = (folder.join("incarnation"), folder.join("incarnation.new"));
-    let file = disk.open(&temporary, OpenMode::Create)?;
+) -> io::Result<Box<dyn DiskFile>> {
+    let file = disk.open(&folder.join(NEW_INCARNATION), OpenMode::Create)?;
     file.set_len(0)?;
     file.write_at(0, format!("{INCARNATION_FIRST_LINE}{:016x}\n", incarnation.0).as_bytes())?;
-    file.sync_data()?;
-    disk.rename(&temporary, &path)?;
-    disk.sync_dir(folder)
+    Ok(file)
+}
+
+/// Gives the `incarnation` file its name; durable once the folder is synced.
+pub(crate) fn name_incarnation(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    disk.rename(&folder.join(NEW_INCARNATION), &folder.join("incarnation"))
 }
 
 #[cfg(test)]
@@ -146,7 +152,9 @@ mod tests {
         let folder = Path::new("/p");
         disk.create_dir_all(folder).unwrap();
         assert_eq!(read_incarnation(&disk, folder).unwrap(), None);
-        write_incarnation(&disk, folder, Incarnation(0xbeef)).unwrap();
+        write_incarnation(&disk, folder, Incarnation(0xbeef)).unwrap().sync_data().unwrap();
+        name_incarnation(&disk, folder).unwrap();
+        disk.sync_dir(folder).unwrap();
         let disk = disk.crash();
         assert_eq!(read_incarnation(&disk, folder).unwrap(), Some(Incarnation(0xbeef)));
         disk.flip_bit(&folder.join("incarnation"), 3, 1).unwrap();

@@ -49,7 +49,8 @@
 //! 1. The segments are the truth; the index can be rebuilt from them.
 //! 2. Once a segment exists, all before it are synced and cut to their length.
 //! 3. A row in `segments` is right if the file's length agrees with it; otherwise the file is
-//!    scanned. The last segment has a row only after a clean close.
+//!    scanned. That of the last segment holds for a prefix of the file, which was synced before the
+//!    row was written, as does all that was committed with it: recovery scans what lies behind.
 //! 4. `durable` never exceeds what was synced. A bad batch before it is damage, which is kept and
 //!    told; one after it is a torn tail, which is cut.
 //! 5. A producer snapshot holds every batch before its offset and none after it.
@@ -68,6 +69,7 @@
 
 mod active;
 mod backlog;
+mod checkpoint;
 mod clean;
 mod config;
 mod doomed;
@@ -76,6 +78,7 @@ mod error;
 mod files;
 mod index;
 mod log;
+mod opening;
 mod producers;
 mod read;
 mod recovery;

@@ -182,6 +182,11 @@ impl Producers {
         }
     }
 
+    /// How many producers are known.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// All producers, for the snapshot in the index.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let producer = |id: &ProducerId| self.known.get(id).map(|known| (*id, known.clone()));

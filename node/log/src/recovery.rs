@@ -1,7 +1,12 @@
-//! Opening a log: what its files hold is brought together with what the index knows.
+//! Recovery of one log: what its files hold is brought together with what the index knows.
 //!
-//! A file that the index knows and whose length agrees is taken as it is. Every other one is
-//! scanned, each batch verified: the last one after a crash, all of them if the index was lost.
+//! A closed file that the index knows and whose length agrees is taken as it is. Of the last one the
+//! index knows what was there at the last checkpoint; what lies behind is scanned, each batch
+//! verified. A file that does not agree with its row is scanned whole, as all are if the index was
+//! lost: **the log wins over the index**, and where the log has less than the index was told, that is
+//! damage. What is not found out here is a closed row that is wrong although its length is right and
+//! its checksum too; `check` compares those.
+//!
 //! Where a scan meets bytes that are no batch, what they are depends on what was durable:
 //!
 //! - Everything in a file that has a successor was, since a segment is synced before the next one
@@ -14,12 +19,14 @@
 //!
 //! After a crash the tail that the index does not vouch for is written once more and synced: after
 //! a failed sync the page cache can hold bytes that the disk lacks and no later sync would write.
+//!
+//! Writes and cuts here are left for `opening` to sync, for all logs together.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-use tidegate_env::{DiskFile, OpenMode};
+use tidegate_env::{Disk, DiskFile, OpenMode};
 use tidegate_types::{Incarnation, Offset, Timestamp, TopicPartition};
 
 use crate::active::Active;
@@ -28,6 +35,7 @@ use crate::config::LogConfig;
 use crate::epochs::Epochs;
 use crate::index::{Change, Known, LogMeta, SegmentMeta};
 use crate::log::{Log, Segments};
+use crate::opening::{Unsynced, Wanted};
 use crate::producers::Producers;
 use crate::read::ReadHints;
 use crate::scan::Scan;
@@ -77,23 +85,39 @@ struct Scanned {
     torn: bool,
 }
 
-/// Opens or makes the log `id`.
-pub(crate) fn open(
-    shared: &Arc<Shared>,
-    id: TopicPartition,
-    incarnation_if_new: Incarnation,
-    config: LogConfig,
-) -> Result<Arc<Log>, OpenError> {
+/// Where a scan begins: what was found before.
+struct Begun {
+    meta: SegmentMeta,
+    index: SparseIndex,
+}
+
+impl Begun {
+    fn at_the_start(base: Offset) -> Begun {
+        let meta = SegmentMeta { len: 0, next: base, max_timestamp: Timestamp::NONE };
+        Begun { meta, index: SparseIndex::default() }
+    }
+}
+
+/// Recovers the log, or makes it; its folder is there.
+pub(crate) fn recover(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Recovered, OpenError> {
+    let Wanted { id, incarnation_if_new, config } = *wanted;
     let folder = files::partition(&shared.root, id);
     let disk = &*shared.disk;
-    disk.create_dir_all(&folder).map_err(OpenError::io("make", &folder))?;
     let known = shared.index.known(id).unwrap_or_else(|error| {
         tracing::warn!(log = %id, error = &error as &dyn std::error::Error, "no index for the log");
         Known::default()
     });
+    let entries = match disk.list(&folder) {
+        // Making it together with others failed; the reason is told here.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            disk.create_dir_all(&folder).map_err(OpenError::io("make", &folder))?;
+            Vec::new()
+        }
+        entries => entries.map_err(OpenError::io("list", &folder))?,
+    };
     let stored = files::read_incarnation(disk, &folder).map_err(OpenError::io("read", &folder))?;
     let mut segment_files = Vec::new();
-    for entry in disk.list(&folder).map_err(OpenError::io("list", &folder))? {
+    for entry in entries {
         if let Some(base) = files::segment_base(&entry.name).filter(|_| !entry.is_dir) {
             segment_files.push((base, entry.len));
         }
@@ -117,11 +141,95 @@ pub(crate) fn open(
             incarnation_if_new
         }
     };
-    if stored.is_none() {
-        files::write_incarnation(disk, &folder, incarnation)
-            .map_err(OpenError::io("write the incarnation in", &folder))?;
+    let incarnation_file = match stored {
+        Some(_) => None,
+        None => Some(
+            files::write_incarnation(disk, &folder, incarnation)
+                .map_err(OpenError::io("write the incarnation in", &folder))?,
+        ),
+    };
+    let mut recovered =
+        Recovery::new(shared, id, incarnation, config, folder, known).run(segment_files)?;
+    recovered.names_unsure |= incarnation_file.is_some();
+    recovered.incarnation_file = incarnation_file;
+    Ok(recovered)
+}
+
+/// A log that is recovered, but for syncs and for what the index is to be told.
+pub(crate) struct Recovered {
+    pub(crate) id: TopicPartition,
+    pub(crate) folder: PathBuf,
+    /// The folder may hold names that a power cut takes back.
+    pub(crate) names_unsure: bool,
+    /// What the index is to be told.
+    pub(crate) changes: Vec<Change>,
+    /// To be synced, then named.
+    incarnation_file: Option<Box<dyn DiskFile>>,
+    /// The active segment was written or cut.
+    unsynced: bool,
+    shared: Arc<Shared>,
+    incarnation: Incarnation,
+    config: LogConfig,
+    start: Offset,
+    end: Offset,
+    producers: Producers,
+    epochs: Epochs,
+    damage: Vec<DamageRange>,
+    cleaning: CleanRow,
+    segments: Vec<Arc<Segment>>,
+    active: Active,
+    /// What the index knows to be durable once it has the changes.
+    told_end: Offset,
+}
+
+impl Recovered {
+    /// Files to be synced before the log is used.
+    pub(crate) fn unsynced(&self) -> impl Iterator<Item = Unsynced<'_>> {
+        let incarnation = self.incarnation_file.as_deref();
+        let active = self.unsynced.then_some(&*self.active.file);
+        let incarnation = incarnation.map(|file| (self.folder.clone(), file));
+        incarnation.into_iter().chain(active.map(|file| (self.active.segment.path.clone(), file)))
     }
-    Recovery::new(shared, id, incarnation, config, folder, known).run(segment_files)
+
+    /// Gives a new `incarnation` file, which is synced by now, its name.
+    pub(crate) fn name_incarnation(&mut self, disk: &dyn Disk) -> Result<(), OpenError> {
+        match self.incarnation_file.take() {
+            Some(_) => files::name_incarnation(disk, &self.folder)
+                .map_err(OpenError::io("name the incarnation in", &self.folder)),
+            None => Ok(()),
+        }
+    }
+
+    /// The log, all of it synced; `told` is whether the index took all changes.
+    pub(crate) fn into_log(self, told: bool) -> Arc<Log> {
+        let Recovered { id, shared, start, end, mut active, .. } = self;
+        if told {
+            active.checkpointed = active.checkpointed.max(self.told_end);
+        }
+        let last_epoch = self.epochs.last();
+        let segments: Segments = Arc::new(self.segments);
+        Arc::new(Log {
+            id,
+            incarnation: self.incarnation,
+            config: self.config,
+            folder: self.folder,
+            shared,
+            damage: RwLock::new(self.damage),
+            start: AtomicI64::new(start.0),
+            durable: AtomicI64::new(end.0),
+            end: AtomicI64::new(end.0),
+            last_epoch: AtomicI32::new(last_epoch.0),
+            sealed: OnceLock::new(),
+            deleted: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            clean: Mutex::new(CleanState::new(self.cleaning)),
+            active: Mutex::new(active),
+            producers: Mutex::new(self.producers),
+            epochs: Mutex::new(self.epochs),
+            segments: RwLock::new(segments),
+            hints: Mutex::new(ReadHints::default()),
+        })
+    }
 }
 
 /// A log in the making.
@@ -145,6 +253,10 @@ struct Recovery<'s> {
     end: Offset,
     /// What the index is to be told.
     changes: Vec<Change>,
+    names_unsure: bool,
+    unsynced: bool,
+    /// What the index covers of the active segment.
+    covered: u64,
 }
 
 impl<'s> Recovery<'s> {
@@ -192,10 +304,13 @@ impl<'s> Recovery<'s> {
             segments: Vec::new(),
             end: Offset::ZERO,
             changes: Vec::new(),
+            names_unsure: false,
+            unsynced: false,
+            covered: 0,
         }
     }
 
-    fn run(mut self, segment_files: Vec<(Offset, u64)>) -> Result<Arc<Log>, OpenError> {
+    fn run(mut self, segment_files: Vec<(Offset, u64)>) -> Result<Recovered, OpenError> {
         let start = match (&self.known.meta, segment_files.first()) {
             (Some(meta), _) => meta.start,
             (None, Some((base, _))) => *base,
@@ -217,9 +332,6 @@ impl<'s> Recovery<'s> {
             Some(active) => active,
             None => self.make_active(start)?,
         };
-        // The names of all files: one of them may have been made just before a crash.
-        let folder = &self.folder;
-        self.shared.disk.sync_dir(folder).map_err(OpenError::io("sync", folder))?;
         self.segments.push(Arc::clone(&segment));
         Ok(self.finish(start, segment, file))
     }
@@ -271,7 +383,8 @@ impl<'s> Recovery<'s> {
             return Ok(());
         }
         let file = self.open_file(base, OpenMode::Read)?;
-        let mut scanned = self.scan(base, &*file, Durable::All(Some(next_base)))?;
+        let whole = Begun::at_the_start(base);
+        let mut scanned = self.scan(base, &*file, whole, Durable::All(Some(next_base)))?;
         let meta = &mut scanned.meta;
         let lost_to = match row {
             Some(row) if meta.next < row.next => Some(row.next),
@@ -294,16 +407,19 @@ impl<'s> Recovery<'s> {
     /// Takes in the last file; it goes on as the active segment unless its durable end is gone.
     fn take_last(&mut self, base: Offset, len: u64) -> Result<Option<ActiveFile>, OpenError> {
         let file = self.open_file(base, OpenMode::Write)?;
-        let durable = self.known.durable;
-        let row = self.row(base).filter(|row| !self.rebuild && row.len == len);
-        if let Some(meta) = row.filter(|row| durable.is_none_or(|durable| durable <= row.next))
-            && let Ok(Some(index)) = self.shared.index.sparse(self.id, base)
-        {
-            self.end = self.end.max(meta.next);
-            return Ok(Some(self.activate(base, file, meta, index)));
-        }
+        let row = self.row(base);
+        // Rows are written after the syncs that they tell of, and those after the sync of the
+        // folder that made the file's name durable.
+        self.names_unsure |= row.is_none() && self.known.durable.is_none_or(|told| told <= base);
+        let durable = self.known.durable.max(row.map(|row| row.next));
         let vouched = durable.map_or(Durable::All(None), Durable::Before);
-        let scanned = self.scan(base, &*file, vouched)?;
+        let begun = match row.filter(|row| !self.rebuild && row.len <= len) {
+            Some(row) => self.resume(base, &*file, row)?,
+            None => None,
+        };
+        self.covered = begun.as_ref().map_or(0, |begun| begun.meta.len);
+        let begun = begun.unwrap_or_else(|| Begun::at_the_start(base));
+        let scanned = self.scan(base, &*file, begun, vouched)?;
         let meta = scanned.meta;
         self.end = self.end.max(meta.next);
         match durable {
@@ -324,9 +440,39 @@ impl<'s> Recovery<'s> {
         }
     }
 
-    /// Cuts the torn tail, and makes what is kept durable beyond doubt.
-    fn secure_tail(
+    /// Where to go on in a file of which the index knows a first part; `None` if the log does not
+    /// agree: its last batches up to there are walked, which costs a read.
+    fn resume(
         &self,
+        base: Offset,
+        file: &dyn DiskFile,
+        row: SegmentMeta,
+    ) -> Result<Option<Begun>, OpenError> {
+        let path = files::segment(&self.folder, base);
+        let Ok(Some(index)) = self.shared.index.sparse(self.id, base) else { return Ok(None) };
+        let (mut at, mut next) = match index.last() {
+            Some((delta, position)) => (u64::from(position), base.advance(i64::from(delta))),
+            None => (0, base),
+        };
+        let mut scan = Scan::new(file).map_err(OpenError::io("read", &path))?;
+        while at < row.len {
+            let header = scan.header(at).map_err(OpenError::io("read", &path))?;
+            let Some(header) = header.filter(|header| header.base_offset >= next) else { break };
+            (at, next) = (at + header.batch_len as u64, header.next_offset());
+        }
+        if (at, next) == (row.len, row.next) {
+            return Ok(Some(Begun { meta: row, index }));
+        }
+        tracing::warn!(
+            log = %self.id, path = %path.display(), row = ?row, found = ?(at, next),
+            "the index and the log disagree; the segment is read whole"
+        );
+        Ok(None)
+    }
+
+    /// Cuts the torn tail, and writes what nothing vouches for once more, to be synced.
+    fn secure_tail(
+        &mut self,
         base: Offset,
         file: &dyn DiskFile,
         scanned: &Scanned,
@@ -340,7 +486,9 @@ impl<'s> Recovery<'s> {
             );
         }
         if scanned.file_len != scanned.meta.len {
+            // Zeros written ahead go too: to know that there is nothing else costs reading them.
             file.set_len(scanned.meta.len).map_err(OpenError::io("cut", &path))?;
+            self.unsynced = true;
         }
         let mut at = scanned.vouched;
         let mut piece = Vec::new();
@@ -350,8 +498,9 @@ impl<'s> Recovery<'s> {
             file.read_exact_at(at, &mut piece).map_err(OpenError::io("read", &path))?;
             file.write_at(at, &piece).map_err(OpenError::io("write", &path))?;
             at += len;
+            self.unsynced = true;
         }
-        file.sync_data().map_err(OpenError::io("sync", &path))
+        Ok(())
     }
 
     fn make_active(&mut self, start: Offset) -> Result<ActiveFile, OpenError> {
@@ -363,8 +512,9 @@ impl<'s> Recovery<'s> {
         }
         self.end = base;
         let file = self.open_file(base, OpenMode::CreateNew)?;
-        let meta = SegmentMeta { len: 0, next: base, max_timestamp: Timestamp::NONE };
-        Ok(self.activate(base, file, meta, SparseIndex::default()))
+        self.names_unsure = true;
+        let Begun { meta, index } = Begun::at_the_start(base);
+        Ok(self.activate(base, file, meta, index))
     }
 
     fn open_file(&self, base: Offset, mode: OpenMode) -> Result<Box<dyn DiskFile>, OpenError> {
@@ -392,29 +542,30 @@ impl<'s> Recovery<'s> {
         self.add_damage(range);
     }
 
-    /// Reads a file from end to end, noting producers, epochs and damage.
+    /// Reads a file from where it was begun to the end, noting producers, epochs and damage.
     fn scan(
         &mut self,
         base: Offset,
         file: &dyn DiskFile,
+        begun: Begun,
         durable: Durable,
     ) -> Result<Scanned, OpenError> {
         let path = files::segment(&self.folder, base);
         let io = |source| OpenError::Io { action: "read", path: path.clone(), source };
         let mut scan = Scan::new(file).map_err(io)?;
-        let mut index = SparseIndex::default();
-        let mut meta = SegmentMeta { len: 0, next: base, max_timestamp: Timestamp::NONE };
-        let (mut vouched, mut torn, mut resumed) = (0, false, false);
+        let Begun { mut meta, mut index } = begun;
+        let (mut vouched, mut torn, mut resumed) = (meta.len, false, false);
         loop {
             let Some(header) = scan.batch(meta.len, meta.next).map_err(io)? else {
+                if !durable.covers(meta.next) {
+                    // It is the tail's end, whatever follows; that is not read to find out.
+                    torn = !scan.is_zero_at(meta.len).map_err(io)?;
+                    break;
+                }
                 if scan.is_zero_from(meta.len).map_err(io)? {
                     break;
                 }
-                let resume = if durable.covers(meta.next) {
-                    scan.resume_after(meta.len, meta.next.advance(1)).map_err(io)?
-                } else {
-                    None
-                };
+                let resume = scan.resume_after(meta.len, meta.next.advance(1)).map_err(io)?;
                 let next = match resume {
                     Some(at) => scan.batch(at, meta.next).map_err(io)?.map(|header| (at, header)),
                     None => None,
@@ -447,13 +598,19 @@ impl<'s> Recovery<'s> {
         Ok(Scanned { meta, index, file_len: scan.len(), vouched, torn })
     }
 
-    fn finish(mut self, start: Offset, segment: Arc<Segment>, file: Arc<dyn DiskFile>) -> Arc<Log> {
+    fn finish(
+        mut self,
+        start: Offset,
+        segment: Arc<Segment>,
+        file: Arc<dyn DiskFile>,
+    ) -> Recovered {
         let (id, end) = (self.id, self.end);
         let checkpointed = self.known.durable.unwrap_or(Offset::ZERO);
         let known_damage = self.known.meta.as_ref().map(|meta| &meta.damage);
-        let told = known_damage == Some(&self.damage);
-        let mut active = Active::new(Arc::clone(&segment), file, end, checkpointed);
-        if !self.changes.is_empty() || !told {
+        let mut active = Active::new(segment, file, end, checkpointed);
+        active.covered = self.covered;
+        let tells = !self.changes.is_empty() || known_damage != Some(&self.damage);
+        if tells {
             let meta = LogMeta {
                 incarnation: self.incarnation,
                 start,
@@ -463,33 +620,27 @@ impl<'s> Recovery<'s> {
             self.changes.push(Change::Log(id, meta));
             self.changes.push(Change::Producers(id, end, self.producers.snapshot()));
             self.changes.push(Change::Durable(id, end));
-            if self.shared.index.commit(&self.changes).is_ok() {
-                active.checkpointed = end;
-            }
         }
-        let last_epoch = self.epochs.last();
-        let segments: Segments = Arc::new(self.segments);
-        Arc::new(Log {
+        Recovered {
             id,
+            folder: self.folder,
+            names_unsure: self.names_unsure,
+            changes: self.changes,
+            incarnation_file: None,
+            unsynced: self.unsynced,
+            shared: Arc::clone(self.shared),
             incarnation: self.incarnation,
             config: self.config,
-            folder: self.folder,
-            shared: Arc::clone(self.shared),
-            damage: RwLock::new(self.damage),
-            start: AtomicI64::new(start.0),
-            durable: AtomicI64::new(end.0),
-            end: AtomicI64::new(end.0),
-            last_epoch: AtomicI32::new(last_epoch.0),
-            sealed: OnceLock::new(),
-            deleted: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            clean: Mutex::new(CleanState::new(self.cleaning)),
-            active: Mutex::new(active),
-            producers: Mutex::new(self.producers),
-            epochs: Mutex::new(self.epochs),
-            segments: RwLock::new(segments),
-            hints: Mutex::new(ReadHints::default()),
-        })
+            start,
+            end,
+            producers: self.producers,
+            epochs: self.epochs,
+            damage: self.damage,
+            cleaning: self.cleaning,
+            segments: self.segments,
+            active,
+            told_end: if tells { end } else { checkpointed },
+        }
     }
 }
 

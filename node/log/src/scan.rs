@@ -13,6 +13,10 @@ use tidegate_types::{Offset, limits::MAX_BATCH};
 /// Read at once; more than one batch fits, whatever its size.
 const WINDOW: usize = 4 << 20;
 
+/// Read first: behind a checkpoint there is little to find but zeros. Each further read takes twice
+/// as much as the one before.
+const FIRST: usize = 64 << 10;
+
 const _: () = assert!(WINDOW as u64 >= 2 * MAX_BATCH.get());
 
 /// A file's bytes, of which a window is in memory.
@@ -21,11 +25,13 @@ pub(crate) struct Scan<'f> {
     len: u64,
     window: Vec<u8>,
     window_at: u64,
+    /// How much is read next.
+    step: usize,
 }
 
 impl<'f> Scan<'f> {
     pub(crate) fn new(file: &'f dyn DiskFile) -> io::Result<Scan<'f>> {
-        Ok(Scan { file, len: file.len()?, window: Vec::new(), window_at: 0 })
+        Ok(Scan { file, len: file.len()?, window: Vec::new(), window_at: 0, step: FIRST })
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -43,8 +49,9 @@ impl<'f> Scan<'f> {
             Some(from) => from,
             None => {
                 let room = usize::try_from(self.len - at.min(self.len)).unwrap_or(usize::MAX);
-                self.window.resize(room.min(WINDOW), 0);
+                self.window.resize(room.min(self.step.max(want)), 0);
                 self.window_at = at;
+                self.step = (self.step * 2).min(WINDOW);
                 let read = self.file.read_at(at, &mut self.window)?;
                 self.window.truncate(read);
                 0
@@ -60,6 +67,18 @@ impl<'f> Scan<'f> {
         let bytes = self.bytes(at, len)?;
         let batch = Batch::parse(bytes).ok();
         Ok(batch.map(|(batch, _)| *batch.header()).filter(|header| header.base_offset >= floor))
+    }
+
+    /// The header at `at`, whatever follows it.
+    pub(crate) fn header(&mut self, at: u64) -> io::Result<Option<BatchHeader>> {
+        let left = self.len.saturating_sub(at);
+        let header = BatchHeader::parse(self.bytes(at, HEADER_LEN)?).ok();
+        Ok(header.filter(|header| header.batch_len as u64 <= left))
+    }
+
+    /// Whether there are zeros at `at`, for as long as a header is.
+    pub(crate) fn is_zero_at(&mut self, at: u64) -> io::Result<bool> {
+        Ok(self.bytes(at, HEADER_LEN)?.iter().all(|byte| *byte == 0))
     }
 
     /// Whether only zeros follow from `at` on.

@@ -116,6 +116,14 @@ impl Segment {
         }
     }
 
+    /// Entries in the sparse index, if the segment is active.
+    pub(crate) fn active_entries(&self) -> usize {
+        match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
+            Body::Active { index, .. } => index.len(),
+            Body::Closed { .. } => 0,
+        }
+    }
+
     /// Turns the active segment into a closed one.
     pub(crate) fn close(&self, kept: Option<Arc<SparseIndex>>) {
         *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::Closed { kept };

@@ -76,6 +76,15 @@ impl SparseIndex {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The last indexed batch: its offset less the segment's base, and its position.
+    pub(crate) fn last(&self) -> Option<(u32, u32)> {
+        self.entries.last().map(|entry| (entry.delta, entry.position))
+    }
+
     /// A position from which a walk meets the batch that holds `base + delta`.
     pub(crate) fn position_of(&self, delta: u64) -> u64 {
         let after = self.entries.partition_point(|entry| u64::from(entry.delta) <= delta);

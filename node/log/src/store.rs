@@ -1,6 +1,6 @@
 //! The store: all logs of one disk, their index, and the one thread that writes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,9 +16,12 @@ use crate::clean::{self, Cleaner};
 use crate::config::{LogConfig, MAX_ROUND, MAX_SEGMENT, StoreConfig};
 use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
+use crate::opening::Wanted;
 use crate::segment::OpenedSegments;
 use crate::writer::{Command, TICK, Writer};
-use crate::{CleanStats, DeleteError, IndexError, MaintenanceStep, OpenError, files, recovery};
+use crate::{
+    CleanStats, DeleteError, IndexError, MaintenanceStep, OpenError, checkpoint, files, opening,
+};
 
 /// What the store, its logs and its writer share.
 pub(crate) struct Shared {
@@ -48,23 +51,13 @@ impl Shared {
 
     /// Tells the index, in one transaction, what became durable since it was told last.
     pub(crate) fn checkpoint(&self) -> Result<(), IndexError> {
-        let mut changes = Vec::new();
-        let mut told = Vec::new();
-        for log in self.open_logs() {
-            let active = lock(&log.active);
-            if active.synced > active.checkpointed {
-                changes.push(Change::Durable(log.id, active.synced));
-                told.push((Arc::clone(&log), active.synced));
-            }
-        }
-        if changes.is_empty() {
+        let mut round = checkpoint::Round::take(&self.open_logs(), self.config.uncovered);
+        if round.changes.is_empty() {
             return Ok(());
         }
-        changes.push(self.cleaner.uptime(&*self.clock));
-        self.index.commit(&changes)?;
-        for (log, synced) in told {
-            lock(&log.active).checkpointed = synced;
-        }
+        round.changes.push(self.cleaner.uptime(&*self.clock));
+        self.index.commit(&round.changes)?;
+        round.told();
         Ok(())
     }
 
@@ -243,25 +236,53 @@ impl LogStore {
         incarnation_if_new: Incarnation,
         config: LogConfig,
     ) -> Result<LogHandle, OpenError> {
-        let bytes = config.segment_bytes;
-        if bytes == ByteSize::bytes(0) || bytes > MAX_SEGMENT {
-            return Err(OpenError::SegmentSize { found: bytes });
+        let mut opened = self.open_logs(&[(id, incarnation_if_new, config)]);
+        opened.pop().unwrap_or(Err(OpenError::Closed))
+    }
+
+    /// Opens many logs as [`open_log`](LogStore::open_log) does each, but recovers them on several
+    /// threads, and with one round of syncs for all. One answer each, in order.
+    #[must_use]
+    pub fn open_logs(
+        &self,
+        wanted: &[(TopicPartition, Incarnation, LogConfig)],
+    ) -> Vec<Result<LogHandle, OpenError>> {
+        let _changing = lock(&self.shared.changing);
+        let mut to_open: Vec<Wanted> = Vec::new();
+        let mut answers: Vec<Option<Result<LogHandle, OpenError>>> = Vec::new();
+        let mut named = HashSet::new();
+        for (id, incarnation_if_new, config) in wanted {
+            let (id, config) = (*id, *config);
+            let bytes = config.segment_bytes;
+            let open = self.log(id).filter(|open| open.log.sealed.get().is_none());
+            answers.push(if bytes == ByteSize::bytes(0) || bytes > MAX_SEGMENT {
+                Some(Err(OpenError::SegmentSize { found: bytes }))
+            } else if self.shared.is_closed() {
+                Some(Err(OpenError::Closed))
+            } else if let Some(open) = open {
+                Some(Ok(open))
+            } else if !named.insert(id) {
+                Some(Err(OpenError::Twice { log: id }))
+            } else {
+                if let Some(sealed) = self.log(id) {
+                    clean::leave(&sealed.log);
+                }
+                self.shared.opened.forget(id);
+                let incarnation_if_new = *incarnation_if_new;
+                to_open.push(Wanted { id, incarnation_if_new, config });
+                None
+            });
         }
-        let changing = lock(&self.shared.changing);
-        if self.shared.is_closed() {
-            return Err(OpenError::Closed);
-        }
-        if let Some(open) = self.log(id) {
-            if open.log.sealed.get().is_none() {
-                return Ok(open);
-            }
-            clean::leave(&open.log);
-        }
-        self.shared.opened.forget(id);
-        let log = recovery::open(&self.shared, id, incarnation_if_new, config)?;
-        lock(&self.shared.logs).insert(id, Arc::clone(&log));
-        drop(changing);
-        Ok(LogHandle { log })
+        let mut opened = opening::open(&self.shared, &to_open).into_iter();
+        let mut logs = lock(&self.shared.logs);
+        let answers = answers.into_iter().map(|answer| match answer {
+            Some(answer) => answer,
+            None => opened.next().unwrap_or(Err(OpenError::Closed)).map(|log| {
+                logs.insert(log.id, Arc::clone(&log));
+                LogHandle { log }
+            }),
+        });
+        answers.collect()
     }
 
     /// The log, if it is open.

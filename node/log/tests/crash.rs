@@ -112,8 +112,10 @@ impl Run {
                 );
             }
         };
-        let config =
-            StoreConfig { on_advance: Some(Arc::new(on_advance)), ..StoreConfig::default() };
+        // From a checkpoint of every log at every tick to none at all.
+        let uncovered = ByteSize::bytes([0, 10_000, 1 << 30][self.rng.below(3) as usize]);
+        let on_advance: Option<OnAdvance> = Some(Arc::new(on_advance));
+        let config = StoreConfig { on_advance, uncovered, ..StoreConfig::default() };
         self.stepped = Some(Stepped::open_in(self.disk.clone(), Path::new(ROOT), config));
     }
 
