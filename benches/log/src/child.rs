@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tidegate_bench_common::Failure;
-use tidegate_env::{DirEntry, Disk, DiskFile, OpenMode, RealDisk};
+use tidegate_env::{DirEntry, Disk, DiskFile, OpenMode, RealDisk, Space};
 use tidegate_types::Flush;
 
 use crate::drive::{Load, Logs, Spread, drive};
@@ -194,6 +194,14 @@ impl Disk for NoSync {
 
     fn exists(&self, path: &Path) -> std::io::Result<bool> {
         RealDisk.exists(path)
+    }
+
+    fn sync_files(&self, files: &[&dyn DiskFile]) -> Vec<std::io::Result<()>> {
+        files.iter().map(|_| Ok(())).collect()
+    }
+
+    fn space(&self, path: &Path) -> std::io::Result<Space> {
+        RealDisk.space(path)
     }
 }
 

@@ -12,8 +12,11 @@
 //!   succeeds does not change that. The caller must not retry it.
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
+
+use tidegate_types::ByteSize;
 
 /// How [`Disk::open`] treats a file that is, or is not, there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +40,15 @@ pub struct DirEntry {
     pub is_dir: bool,
     /// Length in bytes; 0 for a folder.
     pub len: u64,
+}
+
+/// How much fits on a file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// What this process may still take.
+    pub free: ByteSize,
+    /// All of it.
+    pub total: ByteSize,
 }
 
 /// A file system, or something that behaves like one. See the [module](self) for what is durable
@@ -77,6 +89,17 @@ pub trait Disk: Send + Sync + Debug {
 
     /// Whether something has this name.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Syncs many files for the price of few; one result for each, in their order.
+    ///
+    /// What `Ok` says is what it says of [`DiskFile::sync_data`], and so is what an error says; one
+    /// file's error tells nothing of the others. The files must have been opened on this disk.
+    fn sync_files(&self, files: &[&dyn DiskFile]) -> Vec<io::Result<()>> {
+        files.iter().map(|file| file.sync_data()).collect()
+    }
+
+    /// How much room there is where `path` lies.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
 /// An open file. Calls take offsets and share no cursor, so that any thread may make them.
@@ -88,6 +111,18 @@ pub trait DiskFile: Send + Sync + Debug {
     ///
     /// After an error any part of it may have been written.
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Writes all of `bufs`, one after the other, at `offset`, as if they were one.
+    ///
+    /// After an error any part of them may have been written.
+    fn write_vectored_at(&self, offset: u64, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut at = offset;
+        for buf in bufs {
+            self.write_at(at, buf)?;
+            at += buf.len() as u64;
+        }
+        Ok(())
+    }
 
     /// Makes all that was written, and the length, durable. Never to be retried after an error.
     fn sync_data(&self) -> io::Result<()>;
@@ -106,6 +141,11 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Writes zeros over `[offset, offset + len)`, growing the file, so that later writes there
     /// need no new blocks and a sync after them no journal commit. Durable like any write.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// The system's own handle, for calls that take one; `None` where there is no such thing.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl dyn DiskFile + '_ {

@@ -4,16 +4,21 @@
 //! what was not synced, tears writes, runs out of space and flips bits, all from a seed, so that a
 //! failing run can be played again.
 //!
+//! [`GroupDisk`] syncs the files of many logs for the price of few.
+//!
 //! Nothing here knows of logs, batches or the network.
 
 mod clock;
 pub mod disk;
+mod group;
+mod group_choice;
 mod real;
 mod rng;
 mod sim;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use disk::{DirEntry, Disk, DiskFile, OpenMode};
+pub use disk::{DirEntry, Disk, DiskFile, OpenMode, Space};
+pub use group::GroupDisk;
 pub use real::RealDisk;
 pub use rng::Rng;
 pub use sim::{DiskCounts, Fault, FaultKind, FaultOn, SimDisk};

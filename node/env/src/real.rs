@@ -5,14 +5,20 @@
 //! allocating ahead is there to avoid.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::{DirEntry, Disk, DiskFile, OpenMode};
+use tidegate_types::ByteSize;
+
+use crate::{DirEntry, Disk, DiskFile, OpenMode, Space};
 
 /// Zeros are written in pieces of this size.
 const ZEROS: &[u8] = &[0; 64 * 1024];
+
+/// Most buffers that one system call takes (IOV_MAX).
+const MAX_BUFFERS: usize = 1024;
 
 /// The real [`Disk`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,6 +133,12 @@ impl Disk for RealDisk {
     fn exists(&self, path: &Path) -> io::Result<bool> {
         path.try_exists()
     }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| ByteSize::bytes(blocks.saturating_mul(found.f_frsize));
+        Ok(Space { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
+    }
 }
 
 impl DiskFile for RealFile {
@@ -145,6 +157,28 @@ impl DiskFile for RealFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.file.write_all_at(data, offset)
+    }
+
+    fn write_vectored_at(&self, offset: u64, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut at = offset;
+        for bufs in bufs.chunks(MAX_BUFFERS) {
+            let mut written = loop {
+                match rustix::io::pwritev(&self.file, bufs, at) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    other => break other?,
+                }
+            };
+            // What one call left, as a signal or a full disk makes it.
+            for buf in bufs {
+                let done = written.min(buf.len());
+                written -= done;
+                if done < buf.len() {
+                    self.file.write_all_at(&buf[done..], at + done as u64)?;
+                }
+                at += buf.len() as u64;
+            }
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -167,5 +201,9 @@ impl DiskFile for RealFile {
             at += piece;
         }
         Ok(())
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
     }
 }

@@ -4,15 +4,18 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tidegate_env::{
-    Disk, DiskCounts, DiskFile, Fault, FaultKind, FaultOn, OpenMode, RealDisk, SimDisk,
+    Disk, DiskCounts, DiskFile, Fault, FaultKind, FaultOn, GroupDisk, OpenMode, RealDisk, SimDisk,
 };
 use tidegate_types::ByteSize;
 
 fn on_every_disk(check: impl Fn(&dyn Disk, &Path)) {
     let folder = tempfile::tempdir().unwrap();
     check(&RealDisk, folder.path());
+    let folder = tempfile::tempdir().unwrap();
+    check(&GroupDisk::new(Arc::new(RealDisk)), folder.path());
     let root = PathBuf::from("/sim");
     let disk = SimDisk::new(1);
     disk.create_dir_all(&root).unwrap();
@@ -44,6 +47,75 @@ fn writes_are_seen_at_once_through_any_handle() {
         assert_eq!(content(&*reader), b"abcdide");
         assert!(reader.write_at(0, b"x").is_err(), "a handle to read was written to");
     });
+}
+
+#[test]
+fn vectored_writes_are_as_one_write() {
+    on_every_disk(|disk, root| {
+        let file = disk.open(&root.join("a"), OpenMode::Create).unwrap();
+        let pieces: Vec<Vec<u8>> =
+            (0..3_000_u32).map(|n| n.to_be_bytes()[4 - (n % 4) as usize..].to_vec()).collect();
+        let bufs: Vec<_> = pieces.iter().map(|piece| io::IoSlice::new(piece)).collect();
+        file.write_vectored_at(7, &bufs).unwrap();
+        assert_eq!(content(&*file)[7..], pieces.concat());
+        file.write_vectored_at(2, &[]).unwrap();
+        file.write_vectored_at(2, &[io::IoSlice::new(b""), io::IoSlice::new(b"xy")]).unwrap();
+        assert_eq!(content(&*file)[..5], *b"\0\0xy\0");
+        let reader = disk.open(&root.join("a"), OpenMode::Read).unwrap();
+        assert!(reader.write_vectored_at(0, &bufs).is_err(), "a handle to read was written to");
+    });
+}
+
+#[test]
+fn many_files_are_synced_at_once() {
+    on_every_disk(|disk, root| {
+        // Whoever has a lock may have its file system synced as a whole.
+        let _held = disk.lock(&root.join("lock")).unwrap();
+        for count in [0, 1, 2, 40] {
+            let files: Vec<_> = (0..count)
+                .map(|n| disk.open(&root.join(format!("{n}")), OpenMode::Create).unwrap())
+                .collect();
+            for round in 0..8_u8 {
+                for file in &files {
+                    file.write_at(u64::from(round), &[round]).unwrap();
+                }
+                let files: Vec<&dyn DiskFile> = files.iter().map(|file| &**file).collect();
+                let synced = disk.sync_files(&files);
+                assert_eq!(synced.len(), count);
+                assert!(synced.iter().all(Result::is_ok), "{synced:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_room_that_is_left_is_told() {
+    on_every_disk(|disk, root| {
+        let space = disk.space(root).unwrap();
+        assert!(space.free <= space.total && space.total.get() > 0, "{space:?}");
+    });
+}
+
+#[test]
+fn one_file_that_fails_to_sync_tells_nothing_of_the_others() {
+    for seed in 0..100 {
+        let disk = SimDisk::new(seed);
+        let files: Vec<_> = ["a", "b", "c"]
+            .map(|name| disk.open(&Path::new("/").join(name), OpenMode::Create).unwrap())
+            .into();
+        disk.sync_dir(Path::new("/")).unwrap();
+        files.iter().for_each(|file| file.write_at(0, b"kept").unwrap());
+        let kind = FaultKind::Io;
+        disk.inject(Fault { on: FaultOn::Sync, after: 0, kind, path: "b".into() });
+        let files: Vec<&dyn DiskFile> = files.iter().map(|file| &**file).collect();
+        let synced: Vec<_> = disk.sync_files(&files).iter().map(Result::is_ok).collect();
+        assert_eq!(synced, [true, false, true]);
+        let after = disk.crash();
+        for name in ["a", "c"] {
+            let file = after.open(&Path::new("/").join(name), OpenMode::Read).unwrap();
+            assert_eq!(content(&*file), b"kept", "{name}, seed {seed}");
+        }
+    }
 }
 
 #[test]

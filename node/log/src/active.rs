@@ -169,7 +169,7 @@ impl Active {
 
     fn stage_batch(&mut self, log: &Log, header: &BatchHeader, batch: &[u8]) -> Result<(), String> {
         let len = self.staged_meta.len;
-        let full = len > 0 && len + batch.len() as u64 > log.config.segment_bytes.get();
+        let full = len > 0 && len + batch.len() as u64 > log.config().segment_bytes.get();
         let far = header.base_offset.since(self.segment.base) > i64::from(u32::MAX);
         if full || far {
             self.roll(log, header.base_offset)?;
@@ -210,7 +210,7 @@ impl Active {
         self.segment.publish(self.staged_meta);
         log.last_epoch.store(lock(&log.epochs).last().0, Ordering::Release);
         log.end.store(self.staged_meta.next.0, Ordering::Release);
-        if log.config.flush == Flush::Os {
+        if log.config().flush == Flush::Os {
             log.durable.store(self.staged_meta.next.0, Ordering::Release);
         }
         Ok(true)
@@ -219,12 +219,12 @@ impl Active {
     /// Zeroes the file ahead of small writes, so that their syncs change no metadata.
     fn prezero(&mut self, log: &Log) -> io::Result<()> {
         let end = self.staged_meta.len;
-        let pays = log.config.flush == Flush::Always && self.staged.len() <= PREZERO_BELOW;
+        let pays = log.config().flush == Flush::Always && self.staged.len() <= PREZERO_BELOW;
         if !pays || end <= self.allocated {
             return Ok(());
         }
         let step = end.next_power_of_two().clamp(MIN_PREZERO, MAX_PREZERO);
-        let ahead = (end + step).min(log.config.segment_bytes.get());
+        let ahead = (end + step).min(log.config().segment_bytes.get());
         if ahead <= end {
             return Ok(());
         }
@@ -237,15 +237,29 @@ impl Active {
         Ok(())
     }
 
-    /// Makes all that was written durable.
-    pub(crate) fn sync(&mut self, log: &Log) -> Result<(), String> {
-        if self.unsynced {
-            self.file.sync_data().map_err(|error| failed("syncing", &self.segment, &error))?;
-            self.unsynced = false;
-        }
+    /// The file, if it must be synced for all that was written to be durable.
+    pub(crate) fn unsynced_file(&self) -> Option<Arc<dyn DiskFile>> {
+        self.unsynced.then(|| Arc::clone(&self.file))
+    }
+
+    /// Takes in how the sync of [`unsynced_file`](Active::unsynced_file) ended. Nothing may have
+    /// been written since it began.
+    pub(crate) fn handle_synced(
+        &mut self,
+        log: &Log,
+        synced: io::Result<()>,
+    ) -> Result<(), String> {
+        synced.map_err(|error| failed("syncing", &self.segment, &error))?;
+        self.unsynced = false;
         self.synced = self.segment.next();
         log.durable.fetch_max(self.synced.0, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Makes all that was written durable.
+    fn sync(&mut self, log: &Log) -> Result<(), String> {
+        let synced = if self.unsynced { self.file.sync_data() } else { Ok(()) };
+        self.handle_synced(log, synced)
     }
 
     /// Cuts what was zeroed ahead and makes the rest durable.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tidegate_types::{ByteSize, Flush, LeaderEpoch, LogPolicy, Offset, TopicPartition, limits};
 
+use crate::ConfigError;
+
 /// Where a log begins and ends. Only ever moves forward while the log is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogOffsets {
@@ -80,6 +82,16 @@ pub struct LogConfig {
     pub flush: Flush,
     /// What becomes of old records, and of new ones on a full disk.
     pub policy: LogPolicy,
+}
+
+impl LogConfig {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let found = self.segment_bytes;
+        if found == ByteSize::bytes(0) || found > MAX_SEGMENT {
+            return Err(ConfigError::SegmentSize { found });
+        }
+        Ok(())
+    }
 }
 
 impl Default for LogConfig {

@@ -46,12 +46,9 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// A segment size outside what is allowed.
-    #[error("segment size {found} is outside 1 B to {MAX_SEGMENT}")]
-    SegmentSize {
-        /// The size asked for.
-        found: ByteSize,
-    },
+    /// The log's configuration is not possible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Of several logs opened together two are the same.
     #[error("log {log} is to be opened twice at once")]
     Twice {
@@ -71,6 +68,17 @@ impl OpenError {
         let path = path.into();
         move |source| OpenError::Io { action, path, source }
     }
+}
+
+/// Why a log cannot be configured so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A segment size outside what is allowed.
+    #[error("segment size {found} is outside 1 B to {MAX_SEGMENT}")]
+    SegmentSize {
+        /// The size asked for.
+        found: ByteSize,
+    },
 }
 
 /// Why a log could not be deleted.

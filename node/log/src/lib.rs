@@ -90,7 +90,9 @@ mod writer;
 
 pub use clean::{CleanStats, Dropped, MaintenanceStep};
 pub use config::{LogConfig, LogOffsets, MAX_SEGMENT, OnAdvance, StoreConfig};
-pub use error::{AppendError, DamageRange, DeleteError, OpenError, ReadError, TrimError};
+pub use error::{
+    AppendError, ConfigError, DamageRange, DeleteError, OpenError, ReadError, TrimError,
+};
 pub use index::{DiskBackend, IndexError};
 pub use log::{AppendMode, AppendRequest, Appended, Done, LogHandle, When};
 pub use read::LogChunk;

@@ -21,7 +21,7 @@ use crate::read::{LogChunk, ReadHints};
 use crate::segment::{Context, Segment};
 use crate::store::Shared;
 use crate::writer::{Command, Completion};
-use crate::{AppendError, DamageRange, ReadError};
+use crate::{AppendError, ConfigError, DamageRange, ReadError};
 
 /// Who sets the batches' offsets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +86,7 @@ pub(crate) type Segments = Arc<Vec<Arc<Segment>>>;
 pub(crate) struct Log {
     pub(crate) id: TopicPartition,
     pub(crate) incarnation: Incarnation,
-    pub(crate) config: LogConfig,
+    pub(crate) config: RwLock<LogConfig>,
     pub(crate) folder: PathBuf,
     pub(crate) shared: Arc<Shared>,
     /// Offsets that were durable and cannot be read; rising.
@@ -120,6 +120,10 @@ impl Log {
         let last_epoch = LeaderEpoch(self.last_epoch.load(Ordering::Acquire));
         let end = Offset(self.end.load(Ordering::Acquire));
         LogOffsets { start, durable, end, last_epoch }
+    }
+
+    pub(crate) fn config(&self) -> LogConfig {
+        *self.config.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn segments(&self) -> Segments {
@@ -192,10 +196,24 @@ impl LogHandle {
         self.log.incarnation
     }
 
-    /// What the log was opened with.
+    /// What the log was told last.
     #[must_use]
     pub fn config(&self) -> LogConfig {
-        self.log.config
+        self.log.config()
+    }
+
+    /// Tells the log something else, from the next round of appends on.
+    ///
+    /// A segment that is already larger than `segment_bytes` is closed at the next append. What was
+    /// written under [`Flush::Os`](crate::Flush::Os) is synced with the first append after the
+    /// change to [`Flush::Always`](crate::Flush::Always).
+    ///
+    /// # Errors
+    /// If `segment_bytes` is not possible; nothing changed then.
+    pub fn set_config(&self, config: LogConfig) -> Result<(), ConfigError> {
+        config.check()?;
+        *self.log.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
     }
 
     /// Queues batches for the writer thread. Never blocks.

@@ -211,7 +211,7 @@ impl Recovered {
         Arc::new(Log {
             id,
             incarnation: self.incarnation,
-            config: self.config,
+            config: RwLock::new(self.config),
             folder: self.folder,
             shared,
             damage: RwLock::new(self.damage),

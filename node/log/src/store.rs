@@ -8,12 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use tidegate_env::{Clock, Disk, DiskFile};
+use tidegate_env::{Clock, Disk, DiskFile, GroupDisk};
 use tidegate_types::{ByteSize, Incarnation, TopicPartition};
 
 use crate::backlog::Backlog;
 use crate::clean::{self, Cleaner};
-use crate::config::{LogConfig, MAX_ROUND, MAX_SEGMENT, StoreConfig};
+use crate::config::{LogConfig, MAX_ROUND, StoreConfig};
 use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
 use crate::opening::Wanted;
@@ -194,6 +194,7 @@ impl LogStore {
         root: &Path,
         config: StoreConfig,
     ) -> Result<(LogStore, WriterStep), OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(GroupDisk::new(disk));
         let topics = files::topics(root);
         disk.create_dir_all(&topics).map_err(OpenError::io("make", &topics))?;
         let path = root.join("lock");
@@ -253,10 +254,9 @@ impl LogStore {
         let mut named = HashSet::new();
         for (id, incarnation_if_new, config) in wanted {
             let (id, config) = (*id, *config);
-            let bytes = config.segment_bytes;
             let open = self.log(id).filter(|open| open.log.sealed.get().is_none());
-            answers.push(if bytes == ByteSize::bytes(0) || bytes > MAX_SEGMENT {
-                Some(Err(OpenError::SegmentSize { found: bytes }))
+            answers.push(if let Err(error) = config.check() {
+                Some(Err(error.into()))
             } else if self.shared.is_closed() {
                 Some(Err(OpenError::Closed))
             } else if let Some(open) = open {

@@ -1,7 +1,7 @@
 //! The writer: takes what has queued up and brings it to disk, one round at a time.
 //!
 //! A round is: judge and stage every request in the order they came; one write per log; ack what
-//! waits for that; one sync per file written; ack the rest. What arrives meanwhile makes the next
+//! waits for that; one sync for all files written; ack the rest. What arrives meanwhile makes the next
 //! round, so rounds grow with the load. A log whose write or sync fails is sealed, and the others go
 //! on.
 //!
@@ -9,8 +9,11 @@
 //! by step.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tidegate_env::DiskFile;
 
 use crate::Flush;
 use crate::log::{AppendRequest, Appended, Done, Log, When, lock};
@@ -104,9 +107,7 @@ impl Writer {
         for part in &mut parts {
             self.write(part);
         }
-        for part in parts {
-            self.sync(part);
-        }
+        self.sync(parts);
         for log in rolls {
             roll(&log);
         }
@@ -143,18 +144,42 @@ impl Writer {
         }
     }
 
-    fn sync(&mut self, part: Part) {
-        let log = &part.log;
-        if log.config.flush == Flush::Os {
-            return acknowledge(part.waiting);
+    /// Makes durable what was written, all of it with one sync as far as the disk allows.
+    fn sync(&mut self, parts: Vec<Part>) {
+        let mut unsynced = Vec::with_capacity(parts.len());
+        let mut synced = Vec::with_capacity(parts.len());
+        for part in parts {
+            if part.log.config().flush == Flush::Os {
+                acknowledge(part.waiting);
+            } else if let Err(error) = part.log.check_open() {
+                refuse(part.waiting, &error);
+            } else {
+                let file = lock(&part.log.active).unsynced_file();
+                match file {
+                    Some(file) => unsynced.push((part, file)),
+                    None => synced.push((part, Ok(()))),
+                }
+            }
         }
+        let files: Vec<&dyn DiskFile> = unsynced.iter().map(|(_, file)| &**file).collect();
+        let mut results = self.shared.disk.sync_files(&files).into_iter();
+        drop(files);
+        for (part, _) in unsynced {
+            let missing = || Err(io::Error::other("the disk did not say how the sync ended"));
+            synced.push((part, results.next().unwrap_or_else(missing)));
+        }
+        for (part, result) in synced {
+            self.handle_synced(part, result);
+        }
+    }
+
+    fn handle_synced(&mut self, part: Part, result: io::Result<()>) {
+        let log = &part.log;
         let before = log.offsets().durable;
-        let synced = match log.check_open() {
-            Ok(()) => lock(&log.active)
-                .sync(log)
-                .map_err(|reason| AppendError::Sealed { reason: log.seal(reason) }),
-            Err(error) => Err(error),
-        };
+        let synced = lock(&log.active)
+            .handle_synced(log, result)
+            .map_err(|reason| AppendError::Sealed { reason: log.seal(reason) })
+            .and_then(|()| log.check_open());
         match synced {
             Ok(()) => {
                 self.dirty = true;

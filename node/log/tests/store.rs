@@ -289,7 +289,10 @@ fn segment_sizes_outside_the_limits_are_refused() {
     let store = Stepped::open(SimDisk::new(1));
     for size in [0, MAX_SEGMENT.get() + 1] {
         let result = store.store.open_log(log_id(0), Incarnation(1), tiny(size));
-        assert!(matches!(result, Err(OpenError::SegmentSize { .. })), "{size}");
+        assert!(
+            matches!(result, Err(OpenError::Config(ConfigError::SegmentSize { .. }))),
+            "{size}"
+        );
     }
 }
 

@@ -4,8 +4,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::{FaultOn, Inode, SimDisk, State, guard, no_power};
-use crate::{DirEntry, Disk, DiskFile, OpenMode};
+use tidegate_types::ByteSize;
+
+use super::{FaultOn, Inode, PAGE, SimDisk, State, guard, no_power};
+use crate::{DirEntry, Disk, DiskFile, OpenMode, Space};
 
 #[derive(Debug)]
 struct SimFile {
@@ -142,6 +144,14 @@ impl Disk for SimDisk {
         state.alive()?;
         Ok(state.tree.exists(path))
     }
+
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        let state = guard(&self.state);
+        state.alive()?;
+        let bytes = |blocks: u64| ByteSize::bytes(blocks.saturating_mul(PAGE as u64));
+        let total = state.capacity.unwrap_or(u64::MAX / PAGE as u64);
+        Ok(Space { free: bytes(state.free()), total: bytes(total) })
+    }
 }
 
 impl SimFile {
@@ -188,6 +198,11 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.write(offset, data)
+    }
+
+    fn write_vectored_at(&self, offset: u64, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
+        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        self.write(offset, &bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {

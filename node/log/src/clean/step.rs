@@ -90,7 +90,7 @@ fn tend(log: &Arc<Log>, now: Now) {
     if !clean.leftover.is_empty() {
         log.unlink_leftover(&mut clean);
     }
-    let policy = log.config.policy;
+    let policy = log.config().policy;
     let segments = log.segments();
     let Some((active, closed)) = segments.split_last() else { return };
     let closed: Vec<Closed> = closed
@@ -128,7 +128,7 @@ impl Shared {
     /// See [`LogStore::make_room`](crate::LogStore::make_room).
     pub(crate) fn make_room(&self, need: ByteSize) -> ByteSize {
         let mut logs = self.open_logs();
-        logs.retain(|log| log.config.policy.when_full == WhenFull::DropOldest);
+        logs.retain(|log| log.config().policy.when_full == WhenFull::DropOldest);
         logs.sort_by_key(|log| log.id);
         let uptime = self.cleaner.now(&*self.clock).uptime;
         let mut freed = 0;
