@@ -9,6 +9,8 @@ pub mod ingest;
 pub mod load;
 pub mod node;
 pub mod plugin;
+pub mod table;
 pub mod toy;
 
-pub use tidegate_bench_common::Failure;
+/// Whatever went wrong; a bench has nobody to handle it.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

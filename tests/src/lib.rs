@@ -5,6 +5,7 @@
 //! - [`Load`] produces numbered records through the public client; [`check_log`] compares what was
 //!   acknowledged with what is stored.
 //! - [`files`] reads a log's files without any of the code under test except the record format.
+//! - [`FileSystem`] is an ext4 of a test's own: small, and with a power switch.
 //! - [`link`] joins two nodes and waits for the copy.
 //!
 //! Everything random comes from a [`Seed`], which is printed; `TIDEGATE_SEED` repeats a run and
@@ -15,6 +16,7 @@
 mod binary;
 mod cli;
 pub mod files;
+mod filesystem;
 pub mod link;
 mod load;
 mod node;
@@ -23,7 +25,8 @@ mod wait;
 
 pub use binary::program;
 pub use cli::{Cli, Ran};
-pub use load::{Acked, Load, Numbered, check_log, check_same};
+pub use filesystem::FileSystem;
+pub use load::{Acked, Load, Numbered, check_log, check_same, check_unsynced_log};
 pub use node::{Node, free_port};
 pub use seed::{Rng, Seed, scaled};
 pub use wait::{PATIENCE, eventually};

@@ -18,6 +18,9 @@ use crate::{PATIENCE, eventually};
 /// Sent and not yet acknowledged, of one producer.
 const IN_FLIGHT: usize = 200;
 
+/// Before a load whose record was refused starts anew.
+const RENEWAL: Duration = Duration::from_millis(50);
+
 /// A record's identity: which producer sent it as its how manieth.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Numbered {
@@ -57,6 +60,25 @@ pub struct Acked {
     pub offset: Option<Offset>,
 }
 
+/// What a load does when a record is refused for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refused {
+    /// It fails, and its test with it.
+    Fail,
+    /// It goes on with a producer of a new identity, under its own number plus this.
+    Renew(u32),
+}
+
+/// What one load sends, and where.
+struct Plan {
+    client: Client,
+    topic: TopicName,
+    partitions: u32,
+    producer: u32,
+    pause: Duration,
+    refused: Refused,
+}
+
 /// An idempotent producer with `acks=all` that sends numbered records until it is told to stop.
 pub struct Load {
     acked: Arc<AtomicU64>,
@@ -74,18 +96,39 @@ impl Load {
         producer: u32,
         pause: Duration,
     ) -> Load {
+        Load::of(client, topic, partitions, producer, pause, Refused::Fail)
+    }
+
+    /// Like [`Load::start`], for a node whose logs fail: after a record was refused for good, or
+    /// its fate cannot be known, it goes on under another producer number, greater by
+    /// [`Load::RENEWED`] each time.
+    #[must_use]
+    pub fn start_undaunted(
+        client: Client,
+        topic: &str,
+        partitions: u32,
+        producer: u32,
+        pause: Duration,
+    ) -> Load {
+        Load::of(client, topic, partitions, producer, pause, Refused::Renew(Load::RENEWED))
+    }
+
+    /// What is added to a producer's number when it starts anew; greater than any first number.
+    pub const RENEWED: u32 = 1_000;
+
+    fn of(
+        client: Client,
+        topic: &str,
+        partitions: u32,
+        producer: u32,
+        pause: Duration,
+        refused: Refused,
+    ) -> Load {
         let topic: TopicName = topic.parse().expect("a topic's name");
         let acked = Arc::new(AtomicU64::new(0));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(produce(
-            client,
-            topic,
-            partitions,
-            producer,
-            pause,
-            stopped,
-            acked.clone(),
-        ));
+        let plan = Plan { client, topic, partitions, producer, pause, refused };
+        let task = tokio::spawn(produce(plan, stopped, acked.clone()));
         Load { acked, stop, task }
     }
 
@@ -121,51 +164,84 @@ impl Load {
 }
 
 async fn produce(
-    client: Client,
-    topic: TopicName,
-    partitions: u32,
-    producer: u32,
-    pause: Duration,
-    stopped: watch::Receiver<bool>,
+    mut plan: Plan,
+    mut stopped: watch::Receiver<bool>,
     count: Arc<AtomicU64>,
 ) -> Vec<Acked> {
-    let config = ProducerConfig { delivery_timeout: 2 * PATIENCE, ..ProducerConfig::default() };
-    let sender = client.producer(topic, config).await.expect("a producer");
-    let mut waiting: VecDeque<(Numbered, Delivery)> = VecDeque::new();
     let mut acked = Vec::new();
     let mut number = 0;
+    loop {
+        let sent = send_until(&plan, &mut stopped, &mut number, &mut acked, &count).await;
+        match (sent, plan.refused) {
+            (Ok(()), _) => return acked,
+            (Err(refused), Refused::Fail) => panic!("{refused}"),
+            (Err(_), Refused::Renew(_)) if *stopped.borrow() => return acked,
+            (Err(_), Refused::Renew(more)) => {
+                plan.producer += more;
+                tokio::time::sleep(RENEWAL).await;
+            }
+        }
+    }
+}
+
+/// Sends with one producer until told to stop. An error says which record was refused, and why.
+async fn send_until(
+    plan: &Plan,
+    stopped: &mut watch::Receiver<bool>,
+    number: &mut u64,
+    acked: &mut Vec<Acked>,
+    count: &AtomicU64,
+) -> Result<(), String> {
+    let config = ProducerConfig { delivery_timeout: 2 * PATIENCE, ..ProducerConfig::default() };
+    let made = plan.client.producer(plan.topic.clone(), config).await;
+    let sender = made.map_err(|error| format!("no producer: {error}"))?;
+    let mut waiting: VecDeque<(Numbered, Delivery)> = VecDeque::new();
     while !*stopped.borrow() {
-        let record = Numbered { producer, number };
-        let mut sending = ProducerRecord::new(record.value()).with_key(format!("p{producer}"));
-        sending.partition = Some(PartitionId((number % u64::from(partitions)) as u32));
+        let record = Numbered { producer: plan.producer, number: *number };
+        let mut sending =
+            ProducerRecord::new(record.value()).with_key(format!("p{}", plan.producer));
+        sending.partition = Some(PartitionId((*number % u64::from(plan.partitions)) as u32));
         let delivery = sender.send(sending).await.expect("the producer takes a record");
         waiting.push_back((record, delivery));
-        number += 1;
+        *number += 1;
         while waiting.len() >= IN_FLIGHT {
-            settle(&mut waiting, &mut acked, &count).await;
+            settle(&mut waiting, acked, count).await?;
         }
-        if number % 20 == 0 {
-            tokio::time::sleep(pause).await;
+        if number.is_multiple_of(20) {
+            tokio::time::sleep(plan.pause).await;
         }
     }
     while !waiting.is_empty() {
-        settle(&mut waiting, &mut acked, &count).await;
+        settle(&mut waiting, acked, count).await?;
     }
-    sender.close().await.expect("a producer with nothing left to send closes");
-    acked
+    sender.close().await.map_err(|error| format!("a producer with nothing left to send: {error}"))
 }
 
+/// Waits for the oldest record. Where it is refused, waits for the others too, and keeps what was
+/// acknowledged of them.
 async fn settle(
     waiting: &mut VecDeque<(Numbered, Delivery)>,
     acked: &mut Vec<Acked>,
     count: &AtomicU64,
-) {
-    let Some((record, delivery)) = waiting.pop_front() else { return };
-    let stored = delivery
-        .await
-        .unwrap_or_else(|error| panic!("{record:?} was not acknowledged: {error} ({error:?})"));
-    acked.push(Acked { record, partition: stored.partition, offset: stored.offset });
-    count.fetch_add(1, Ordering::Relaxed);
+) -> Result<(), String> {
+    let mut refused = None;
+    while let Some((record, delivery)) = waiting.pop_front() {
+        match delivery.await {
+            Ok(stored) => {
+                acked.push(Acked { record, partition: stored.partition, offset: stored.offset });
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                refused.get_or_insert_with(|| {
+                    format!("{record:?} was not acknowledged: {error} ({error:?})")
+                });
+            }
+        }
+        if refused.is_none() {
+            return Ok(());
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// Checks that every acknowledged record lies in `logs`, one log a partition, exactly once and at
@@ -174,6 +250,65 @@ async fn settle(
 /// # Panics
 /// If not, naming the record.
 pub fn check_log(acked: &[Acked], logs: &[StoredLog]) {
+    let lost = lost_runs(acked, logs);
+    if let Some(run) = lost.first() {
+        panic!("{:?} was acknowledged and is lost", run[0]);
+    }
+}
+
+/// Checks the logs of a topic that is not synced (`flush = "os"`) after `cuts` power cuts: like
+/// [`check_log`], but each cut may have taken what was acknowledged last of each partition. Gives
+/// the number of records lost.
+///
+/// # Panics
+/// If not, or if there are more holes than cuts.
+pub fn check_unsynced_log(acked: &[Acked], logs: &[StoredLog], cuts: u64) -> usize {
+    let lost = lost_runs(acked, logs);
+    let mut runs: HashMap<(PartitionId, u32), Vec<(Acked, usize)>> = HashMap::new();
+    for run in &lost {
+        let way = (run[0].partition, run[0].record.producer % Load::RENEWED);
+        runs.entry(way).or_default().push((run[0], run.len()));
+    }
+    for ((partition, producer), runs) in runs {
+        assert!(
+            runs.len() as u64 <= cuts,
+            "partition {partition} has lost {} runs of producer {producer}'s records in {cuts} \
+             power cuts: {runs:?}",
+            runs.len()
+        );
+    }
+    lost.iter().map(Vec::len).sum()
+}
+
+/// All that [`check_log`] checks but whether records are lost; those that are, in runs that follow
+/// each other in one partition as one producer sent them.
+fn lost_runs(acked: &[Acked], logs: &[StoredLog]) -> Vec<Vec<Acked>> {
+    let places = places(logs);
+    let mut lost: Vec<Vec<Acked>> = Vec::new();
+    // The partitions and producers whose last record is lost, with where that is in `lost`.
+    let mut open: HashMap<(PartitionId, u32), usize> = HashMap::new();
+    for one in acked {
+        let Acked { record, partition, offset } = one;
+        let way = (*partition, record.producer);
+        let Some((at, found)) = places.get(record) else {
+            let run = *open.entry(way).or_insert_with(|| {
+                lost.push(Vec::new());
+                lost.len() - 1
+            });
+            lost[run].push(*one);
+            continue;
+        };
+        open.remove(&way);
+        assert_eq!(*at as u32, partition.get(), "{record:?} is in another partition");
+        if let Some(offset) = offset {
+            assert_eq!(found, offset, "{record:?} is at another offset than acknowledged");
+        }
+    }
+    lost
+}
+
+/// Where each record lies: its partition and offset.
+fn places(logs: &[StoredLog]) -> HashMap<Numbered, (usize, Offset)> {
     let mut places: HashMap<Numbered, (usize, Offset)> = HashMap::new();
     for (partition, log) in logs.iter().enumerate() {
         let mut last: HashMap<u32, u64> = HashMap::new();
@@ -191,14 +326,7 @@ pub fn check_log(acked: &[Acked], logs: &[StoredLog]) {
             }
         }
     }
-    for Acked { record, partition, offset } in acked {
-        let place = places.get(record);
-        let Some((at, found)) = place else { panic!("{record:?} was acknowledged and is lost") };
-        assert_eq!(*at as u32, partition.get(), "{record:?} is in another partition");
-        if let Some(offset) = offset {
-            assert_eq!(found, offset, "{record:?} is at another offset than acknowledged");
-        }
-    }
+    places
 }
 
 /// Checks that a consumer of `topic` is given just the records that lie in `logs`, in their order.
@@ -246,6 +374,15 @@ mod tests {
         StoredLog { bytes: Vec::new(), records, segments: 1 }
     }
 
+    fn log_at(places: &[(u64, i64)]) -> StoredLog {
+        let numbers: Vec<u64> = places.iter().map(|(number, _)| *number).collect();
+        let mut log = log(&numbers);
+        for (stored, (_, offset)) in log.records.iter_mut().zip(places) {
+            stored.offset = Offset(*offset);
+        }
+        log
+    }
+
     fn acked(number: u64, offset: i64) -> Acked {
         let (partition, offset) = (PartitionId(0), Some(Offset(offset)));
         Acked { record: record(number), partition, offset }
@@ -260,6 +397,20 @@ mod tests {
     #[should_panic(expected = "is lost")]
     fn a_lost_record_is_found() {
         check_log(&[acked(0, 0), acked(1, 1)], &[log(&[0, 2])]);
+    }
+
+    #[test]
+    fn each_power_cut_may_take_the_last_records_of_a_log_that_is_not_synced() {
+        let all: Vec<Acked> = (0..6).map(|number| acked(number, number as i64)).collect();
+        let cut_once = log_at(&[(0, 0), (1, 1), (4, 4), (5, 5)]);
+        assert_eq!(check_unsynced_log(&all, &[cut_once], 1), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "lost 2 runs")]
+    fn a_hole_that_no_power_cut_explains_is_found() {
+        let all: Vec<Acked> = (0..6).map(|number| acked(number, number as i64)).collect();
+        check_unsynced_log(&all, &[log_at(&[(0, 0), (2, 2), (5, 5)])], 1);
     }
 
     #[test]

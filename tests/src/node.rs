@@ -87,6 +87,14 @@ impl Node {
         }
     }
 
+    /// A node that keeps its data in `data`, which outlives it, and is not started yet.
+    #[must_use]
+    pub fn at(site: &str, data: &Path) -> Node {
+        let mut node = Node::new(site);
+        node.data = data.to_owned();
+        node
+    }
+
     /// Its site.
     #[must_use]
     pub fn site(&self) -> &SiteName {

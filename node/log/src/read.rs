@@ -48,22 +48,19 @@ impl LogChunk {
     }
 }
 
-/// A segment's base and generation.
-type SegmentKey = (Offset, u64);
-
 /// Where the latest reads stopped: offset, segment, position.
 #[derive(Debug, Default)]
 pub(crate) struct ReadHints {
-    stopped: VecDeque<(Offset, SegmentKey, u64)>,
+    stopped: VecDeque<(Offset, Offset, u64)>,
 }
 
 impl ReadHints {
-    fn take(&mut self, from: Offset, segment: SegmentKey) -> Option<u64> {
+    fn take(&mut self, from: Offset, segment: Offset) -> Option<u64> {
         let at = self.stopped.iter().position(|hint| (hint.0, hint.1) == (from, segment))?;
         self.stopped.get(at).map(|hint| hint.2)
     }
 
-    fn put(&mut self, next: Offset, segment: SegmentKey, position: u64) {
+    fn put(&mut self, next: Offset, segment: Offset, position: u64) {
         self.stopped.retain(|hint| hint.0 != next);
         if self.stopped.len() == HINTS {
             self.stopped.pop_front();
@@ -201,7 +198,7 @@ impl Log {
         }
         let io = |source| ReadError::Io { path: segment.path.clone(), source };
         let delta = u64::try_from(from.since(segment.base)).unwrap_or(0);
-        let hint = lock(&self.hints).take(from, (segment.base, segment.generation));
+        let hint = lock(&self.hints).take(from, segment.base);
         let (file, indexed) = segment
             .look(self.id, self.context(), |index| hint.unwrap_or_else(|| index.position_of(delta)))
             .map_err(io)?;
@@ -232,8 +229,7 @@ impl Log {
             (whole, next) = (after, header.next_offset());
         }
         bytes.truncate(whole);
-        let key = (segment.base, segment.generation);
-        lock(&self.hints).put(next, key, position + whole as u64);
+        lock(&self.hints).put(next, segment.base, position + whole as u64);
         let base_offset = header.base_offset;
         Ok(Found::Chunk(LogChunk { batches: bytes.into(), base_offset, next_offset: next }))
     }
