@@ -107,6 +107,16 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Reads at `offset` until `buf` is full or the file ends; returns the number of bytes read.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
+    /// Reads at `offset` until `len` bytes were appended to `out` or the file ends; returns how many
+    /// were. Does not spend time on zeroing them first, where the system lets it.
+    fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        let before = out.len();
+        out.resize(before + len, 0);
+        let read = self.read_at(offset, &mut out[before..]);
+        out.truncate(before + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
     /// Writes all of `data` at `offset`, growing the file as needed; a gap reads as zeros.
     ///
     /// After an error any part of it may have been written.

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use tidegate_types::ByteSize;
 
 use crate::{DirEntry, Disk, DiskFile, OpenMode, Space};
@@ -155,6 +157,31 @@ impl DiskFile for RealFile {
         Ok(read)
     }
 
+    fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        let before = out.len();
+        out.reserve(len);
+        if out.capacity() - before > len + len / 4 {
+            // The call below fills all the spare room, which here is much more than was asked for.
+            out.resize(before + len, 0);
+            let read = self.read_at(offset, &mut out[before..]);
+            out.truncate(before + *read.as_ref().unwrap_or(&0));
+            return read;
+        }
+        while out.len() - before < len {
+            let at = offset + (out.len() - before) as u64;
+            match rustix::io::pread(&self.file, spare_capacity(out), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    out.truncate(before);
+                    return Err(error.into());
+                }
+            }
+        }
+        out.truncate(before + len);
+        Ok(out.len() - before)
+    }
+
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.file.write_all_at(data, offset)
     }
@@ -164,7 +191,7 @@ impl DiskFile for RealFile {
         for bufs in bufs.chunks(MAX_BUFFERS) {
             let mut written = loop {
                 match rustix::io::pwritev(&self.file, bufs, at) {
-                    Err(rustix::io::Errno::INTR) => {}
+                    Err(Errno::INTR) => {}
                     other => break other?,
                 }
             };

@@ -133,6 +133,25 @@ fn reads_end_with_the_file() {
 }
 
 #[test]
+fn reads_append_to_what_is_there() {
+    on_every_disk(|disk, root| {
+        let file = disk.open(&root.join("a"), OpenMode::Create).unwrap();
+        file.write_at(0, b"1234567890").unwrap();
+        for room in [0, 2, 3, 10, 4_096] {
+            let mut out = Vec::with_capacity(room);
+            out.extend_from_slice(b"ab");
+            assert_eq!(file.read_into(1, 3, &mut out).unwrap(), 3);
+            assert_eq!(out, b"ab234", "with room for {room}");
+            assert_eq!(file.read_into(8, 5, &mut out).unwrap(), 2);
+            assert_eq!(out, b"ab23490", "with room for {room}");
+            assert_eq!(file.read_into(10, 5, &mut out).unwrap(), 0);
+            assert_eq!(file.read_into(0, 0, &mut out).unwrap(), 0);
+            assert_eq!(out, b"ab23490", "with room for {room}");
+        }
+    });
+}
+
+#[test]
 fn lengths_are_cut_and_grown_with_zeros() {
     on_every_disk(|disk, root| {
         let file = disk.open(&root.join("a"), OpenMode::Create).unwrap();

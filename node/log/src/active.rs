@@ -19,6 +19,7 @@ use crate::index::{Change, LogMeta, SegmentMeta};
 use crate::log::{AppendMode, AppendRequest, Appended, Log, lock};
 use crate::producers::Verdict;
 use crate::segment::{Opened, Segment};
+use crate::tail;
 use crate::{AppendError, SparseIndex};
 
 /// Staging space kept between rounds; a larger one is given back.
@@ -200,6 +201,15 @@ impl Active {
         let written =
             self.prezero(log).and_then(|()| self.file.write_at(self.written, &self.staged));
         written.map_err(|error| failed("writing", &self.segment, &error))?;
+        // Before readers hear of it, so that those who wait for it find it there.
+        let round = tail::Written {
+            start: Offset(log.end.load(Ordering::Acquire)),
+            next: self.staged_meta.next,
+            file: &self.file,
+            position: self.written,
+            bytes: &self.staged,
+        };
+        log.shared.tails.push(&log.tail, round);
         self.written = self.staged_meta.len;
         self.allocated = self.allocated.max(self.written);
         self.unsynced = true;

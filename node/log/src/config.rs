@@ -31,6 +31,9 @@ pub struct StoreConfig {
     pub backlog: ByteSize,
     /// Memory for cached pages of the index. Default 4 MiB.
     pub index_cache: ByteSize,
+    /// Memory for what was appended last, from which readers at the end of a log are served without
+    /// the disk. It is taken only while there are such readers. Default 8 MiB.
+    pub tail_cache: ByteSize,
     /// How often the logs are looked at for what their policy no longer keeps, besides when a
     /// segment was closed. Default 30 s; each look costs a moment of CPU for every log.
     pub clean_interval: Duration,
@@ -51,6 +54,7 @@ impl Default for StoreConfig {
         StoreConfig {
             backlog: limits::MAX_APPEND_BACKLOG,
             index_cache: ByteSize::mib(4),
+            tail_cache: ByteSize::mib(8),
             clean_interval: Duration::from_secs(30),
             uncovered: ByteSize::mib(64),
             opening_threads: 4,
@@ -64,6 +68,7 @@ impl fmt::Debug for StoreConfig {
         f.debug_struct("StoreConfig")
             .field("backlog", &self.backlog)
             .field("index_cache", &self.index_cache)
+            .field("tail_cache", &self.tail_cache)
             .field("clean_interval", &self.clean_interval)
             .field("uncovered", &self.uncovered)
             .field("opening_threads", &self.opening_threads)

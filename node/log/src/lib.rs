@@ -86,6 +86,7 @@ mod scan;
 mod segment;
 mod sparse;
 mod store;
+mod tail;
 mod writer;
 
 pub use clean::{CleanStats, Dropped, MaintenanceStep};
@@ -95,7 +96,7 @@ pub use error::{
 };
 pub use index::{DiskBackend, IndexError};
 pub use log::{AppendMode, AppendRequest, Appended, Done, LogHandle, When};
-pub use read::LogChunk;
+pub use read::{FileRange, LogChunk, LogReader};
 pub use store::{LogStore, WriterStep};
 pub use tidegate_types::Flush;
 

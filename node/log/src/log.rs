@@ -17,9 +17,10 @@ use crate::clean::CleanState;
 use crate::config::{LogConfig, LogOffsets};
 use crate::epochs::Epochs;
 use crate::producers::{Producers, Verdict};
-use crate::read::{LogChunk, ReadHints};
+use crate::read::{FileRange, LogChunk, LogReader, ReadHints};
 use crate::segment::{Context, Segment};
 use crate::store::Shared;
+use crate::tail::Tail;
 use crate::writer::{Command, Completion};
 use crate::{AppendError, ConfigError, DamageRange, ReadError};
 
@@ -105,6 +106,7 @@ pub(crate) struct Log {
     pub(crate) epochs: Mutex<Epochs>,
     pub(crate) segments: RwLock<Segments>,
     pub(crate) hints: Mutex<ReadHints>,
+    pub(crate) tail: Arc<Tail>,
 }
 
 /// Locks, and goes on if a panic elsewhere poisoned the lock: what it guards is kept whole.
@@ -249,6 +251,27 @@ impl LogHandle {
     /// If the log has no such offset, the records there are damaged, or the disk failed.
     pub fn read(&self, from: Offset, end: Offset, max: ByteSize) -> Result<LogChunk, ReadError> {
         self.log.read(from, end, max)
+    }
+
+    /// Where the batches are that [`read`](LogHandle::read) would give; `None` where that would be
+    /// empty. Reads no more than a few headers.
+    ///
+    /// # Errors
+    /// If the log has no such offset, the records there are damaged, or the disk failed. Damage that
+    /// nobody met before is met only at the range's ends.
+    pub fn locate(
+        &self,
+        from: Offset,
+        end: Offset,
+        max: ByteSize,
+    ) -> Result<Option<FileRange>, ReadError> {
+        self.log.locate(from, end, max)
+    }
+
+    /// A reader with a memory of where it stopped, for reading the log in order.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(self.clone())
     }
 
     /// Where the log begins and ends. Takes no lock.

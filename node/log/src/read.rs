@@ -1,118 +1,52 @@
-//! Reading a log: whole batches out of the files, never through the writer thread.
+//! Reading a log: whole batches out of memory or the files, never through the writer thread.
 //!
-//! The sparse index says where to begin; from there headers are walked. What is found is checked
-//! for structure (sizes, rising offsets), not for its CRC: whoever takes the batches verifies that.
-//! Where the structure is broken the index is tried without, then the range up to the next indexed
-//! batch is reported as damaged.
+//! What was appended last is in memory while somebody reads at the end. Below that the sparse index
+//! says where to begin; from there headers are walked. What is found is checked for structure
+//! (sizes, rising offsets), not for its CRC: whoever takes the batches verifies that. Where the
+//! structure is broken the index is tried without, then the range up to the next indexed batch is
+//! reported as damaged.
+//!
+//! Locating reads headers only at both edges. What lies between is bounded by known damage but not
+//! looked at.
 
-use std::collections::VecDeque;
+mod range;
+mod reader;
+mod time;
+mod walk;
+
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tidegate_env::DiskFile;
-use tidegate_record::{Batch, BatchHeader, HEADER_LEN, TimestampType};
-use tidegate_types::{ByteSize, Offset, Timestamp};
+use tidegate_record::BatchHeader;
+use tidegate_types::{ByteSize, Offset};
 
-use crate::log::{Log, lock};
+use crate::log::Log;
 use crate::segment::Segment;
 use crate::{DamageRange, ReadError};
+use reader::{Memory, Shared, Stopped};
+use walk::{Walk, find};
 
-/// Read at once while looking for a batch.
-const WINDOW: usize = 32 << 10;
-
-/// Readers remembered per log, so that each goes on where it stopped without a search.
-const HINTS: usize = 16;
-
-/// Whole batches, end to end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogChunk {
-    /// The batches; none at the end of what may be read.
-    pub batches: Bytes,
-    /// The first batch's base offset, which may lie before the offset asked for; that offset
-    /// itself if there is no batch.
-    pub base_offset: Offset,
-    /// Where to read on.
-    pub next_offset: Offset,
-}
-
-impl LogChunk {
-    fn empty(at: Offset) -> LogChunk {
-        LogChunk { batches: Bytes::new(), base_offset: at, next_offset: at }
-    }
-
-    /// Whether there is no batch in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-}
-
-/// Where the latest reads stopped: offset, segment, position.
-#[derive(Debug, Default)]
-pub(crate) struct ReadHints {
-    stopped: VecDeque<(Offset, Offset, u64)>,
-}
-
-impl ReadHints {
-    fn take(&mut self, from: Offset, segment: Offset) -> Option<u64> {
-        let at = self.stopped.iter().position(|hint| (hint.0, hint.1) == (from, segment))?;
-        self.stopped.get(at).map(|hint| hint.2)
-    }
-
-    fn put(&mut self, next: Offset, segment: Offset, position: u64) {
-        self.stopped.retain(|hint| hint.0 != next);
-        if self.stopped.len() == HINTS {
-            self.stopped.pop_front();
-        }
-        self.stopped.push_back((next, segment, position));
-    }
-}
-
-/// A file's headers, one window of it in memory at a time.
-struct Walk {
-    file: Arc<dyn DiskFile>,
-    len: u64,
-    window: Vec<u8>,
-    window_at: u64,
-}
-
-impl Walk {
-    fn new(file: Arc<dyn DiskFile>, len: u64) -> Walk {
-        Walk { file, len, window: Vec::new(), window_at: 0 }
-    }
-
-    /// The header at `at`; `None` if there is no sound one, or the batch reaches beyond the end.
-    fn header(&mut self, at: u64) -> io::Result<Option<BatchHeader>> {
-        let left = self.len.saturating_sub(at);
-        if left < HEADER_LEN as u64 {
-            return Ok(None);
-        }
-        let inside = at
-            .checked_sub(self.window_at)
-            .filter(|from| from.saturating_add(HEADER_LEN as u64) <= self.window.len() as u64);
-        let from = match inside {
-            Some(from) => from as usize,
-            None => {
-                self.window.resize(WINDOW.min(usize::try_from(left).unwrap_or(WINDOW)), 0);
-                self.window_at = at;
-                let read = self.file.read_at(at, &mut self.window)?;
-                self.window.truncate(read);
-                0
-            }
-        };
-        let header = BatchHeader::parse(&self.window[from..]).ok();
-        Ok(header.filter(|header| header.batch_len as u64 <= left))
-    }
-}
+pub use range::{FileRange, LogChunk};
+pub use reader::LogReader;
+pub(crate) use reader::ReadHints;
 
 /// What a segment has for a read.
-enum Found {
-    Chunk(LogChunk),
+enum Found<T> {
+    Some(T),
     /// Its first batch reaches beyond where the read must stop.
     Beyond,
     /// All of it lies before the offset asked for.
     Nothing,
+}
+
+/// What one read wants.
+#[derive(Clone, Copy)]
+struct Wanted {
+    from: Offset,
+    /// No batch may reach beyond this.
+    stop: Offset,
+    max: usize,
 }
 
 impl Log {
@@ -127,14 +61,90 @@ impl Log {
         end: Offset,
         max: ByteSize,
     ) -> Result<LogChunk, ReadError> {
-        self.unless_removed(|| self.try_read(from, end, max))
+        self.read_by(&mut Shared(self), from, end, max)
+    }
+
+    pub(crate) fn locate(
+        &self,
+        from: Offset,
+        end: Offset,
+        max: ByteSize,
+    ) -> Result<Option<FileRange>, ReadError> {
+        self.locate_by(&mut Shared(self), from, end, max)
+    }
+
+    fn read_by(
+        &self,
+        memory: &mut dyn Memory,
+        from: Offset,
+        end: Offset,
+        max: ByteSize,
+    ) -> Result<LogChunk, ReadError> {
+        if let Some(range) = self.locate_tail(from, end, max)? {
+            let FileRange { base_offset, next_offset, .. } = range;
+            let path = || self.segments().last().map_or_else(Default::default, |s| s.path.clone());
+            let batches = range.read().map_err(|source| ReadError::Io { path: path(), source })?;
+            return Ok(LogChunk { batches, base_offset, next_offset });
+        }
+        let found = self.unless_removed(|| {
+            self.each_segment(from, end, |segment, stop| {
+                let wanted = Wanted { from, stop, max: max.as_usize() };
+                self.read_segment(segment, memory, wanted)
+            })
+        })?;
+        let chunk = found.unwrap_or_else(|| LogChunk::empty(from));
+        self.note_tail(chunk.next_offset, end);
+        Ok(chunk)
+    }
+
+    fn locate_by(
+        &self,
+        memory: &mut dyn Memory,
+        from: Offset,
+        end: Offset,
+        max: ByteSize,
+    ) -> Result<Option<FileRange>, ReadError> {
+        if let Some(range) = self.locate_tail(from, end, max)? {
+            return Ok(Some(range));
+        }
+        let found = self.unless_removed(|| {
+            self.each_segment(from, end, |segment, stop| {
+                let wanted = Wanted { from, stop, max: max.as_usize() };
+                self.locate_segment(segment, memory, wanted)
+            })
+        })?;
+        self.note_tail(found.as_ref().map_or(from, |range| range.next_offset), end);
+        Ok(found)
+    }
+
+    /// What the log's tail has in memory. Reads nothing.
+    fn locate_tail(
+        &self,
+        from: Offset,
+        end: Offset,
+        max: ByteSize,
+    ) -> Result<Option<FileRange>, ReadError> {
+        self.check_readable()?;
+        let offsets = self.offsets();
+        if from < offsets.start {
+            return Ok(None);
+        }
+        let stop = end.min(offsets.end);
+        Ok(self.shared.tails.find(&self.tail, from, stop, max.as_usize()))
+    }
+
+    /// Somebody who has read all there is will soon want what comes next.
+    fn note_tail(&self, next: Offset, end: Offset) {
+        if next >= end.min(self.offsets().end) {
+            self.shared.tails.note_reader(&self.tail);
+        }
     }
 
     /// Tries again where a segment was removed between being found and being opened: the log's
     /// start has moved then, or another segment holds the records.
     fn unless_removed<T>(
         &self,
-        attempt: impl Fn() -> Result<T, ReadError>,
+        mut attempt: impl FnMut() -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         loop {
             let before = self.segments();
@@ -147,7 +157,13 @@ impl Log {
         }
     }
 
-    fn try_read(&self, from: Offset, end: Offset, max: ByteSize) -> Result<LogChunk, ReadError> {
+    /// What the first segment that has something gives; `None` at the end of what may be read.
+    fn each_segment<T>(
+        &self,
+        from: Offset,
+        end: Offset,
+        mut read: impl FnMut(&Arc<Segment>, Offset) -> Result<Found<T>, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
         self.check_readable()?;
         let offsets = self.offsets();
         if from < offsets.start || from > offsets.end {
@@ -156,7 +172,7 @@ impl Log {
         }
         let end = end.min(offsets.end);
         if from >= end {
-            return Ok(LogChunk::empty(from));
+            return Ok(None);
         }
         // The first damage that ends after `from`: either `from` is in it or reading stops there.
         let damage = self.damage_within(from, end);
@@ -170,8 +186,11 @@ impl Log {
         let segments = self.segments();
         let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
         for segment in &segments[first..] {
-            match self.read_segment(segment, from, stop, max)? {
-                Found::Chunk(chunk) => return Ok(chunk),
+            if segment.base >= stop {
+                break;
+            }
+            match read(segment, stop)? {
+                Found::Some(found) => return Ok(Some(found)),
                 Found::Beyond => break,
                 Found::Nothing => {}
             }
@@ -179,59 +198,141 @@ impl Log {
         match damage {
             // Between `from` and the damage there is only a hole.
             Some(range) => Err(ReadError::Damaged { range }),
-            None => Ok(LogChunk::empty(from)),
+            None => Ok(None),
         }
     }
 
     fn read_segment(
         &self,
-        segment: &Segment,
-        from: Offset,
-        stop: Offset,
-        max: ByteSize,
-    ) -> Result<Found, ReadError> {
-        if segment.next() <= from {
+        segment: &Arc<Segment>,
+        memory: &mut dyn Memory,
+        wanted: Wanted,
+    ) -> Result<Found<LogChunk>, ReadError> {
+        let Wanted { from, stop, max } = wanted;
+        let (len, next) = segment.published();
+        if next <= from {
             return Ok(Found::Nothing);
         }
-        if segment.base >= stop {
-            return Ok(Found::Beyond);
+        let io = |source| ReadError::Io { path: segment.path.clone(), source };
+        let (mut position, mut bytes) = (0, Vec::new());
+        // One who reads on needs no search, and no look at what comes first.
+        if let Some(known) = memory.position(from, segment) {
+            position = known;
+            let (file, ()) = segment.look(self.id, self.context(), |_| ()).map_err(io)?;
+            read_at(&*file, position, len, max, &mut bytes).map_err(io)?;
+        }
+        let mut whole = Whole::of(&bytes, stop);
+        if let Whole::Nothing = whole {
+            let start = self.search(segment, len, from)?;
+            position = start.position;
+            bytes = Vec::new();
+            let max = max.max(start.header.batch_len);
+            read_at(&*start.file, position, len, max, &mut bytes).map_err(io)?;
+            whole = Whole::of(&bytes, stop);
+        }
+        match whole {
+            Whole::Batches { len, base_offset, next_offset } => {
+                bytes.truncate(len);
+                let position = position + len as u64;
+                let segment = Arc::downgrade(segment);
+                memory.stopped(Stopped { next: next_offset, segment, position });
+                Ok(Found::Some(LogChunk { batches: bytes.into(), base_offset, next_offset }))
+            }
+            Whole::Beyond => Ok(Found::Beyond),
+            Whole::Nothing => Err(self.damaged(segment, position, from)),
+        }
+    }
+
+    fn locate_segment(
+        &self,
+        segment: &Arc<Segment>,
+        memory: &mut dyn Memory,
+        wanted: Wanted,
+    ) -> Result<Found<FileRange>, ReadError> {
+        let Wanted { from, stop, max } = wanted;
+        let (len, next) = segment.published();
+        if next <= from {
+            return Ok(Found::Nothing);
         }
         let io = |source| ReadError::Io { path: segment.path.clone(), source };
-        let delta = u64::try_from(from.since(segment.base)).unwrap_or(0);
-        let hint = lock(&self.hints).take(from, segment.base);
-        let (file, indexed) = segment
-            .look(self.id, self.context(), |index| hint.unwrap_or_else(|| index.position_of(delta)))
-            .map_err(io)?;
-
-        let mut walk = Walk::new(Arc::clone(&file), segment.len());
-        let mut found = find(&mut walk, indexed, from).map_err(io)?;
-        if found.is_err() && indexed > 0 {
-            found = find(&mut walk, 0, from).map_err(io)?;
+        let mut start = None;
+        if let Some(position) = memory.position(from, segment) {
+            let (file, ()) = segment.look(self.id, self.context(), |_| ()).map_err(io)?;
+            let mut walk = Walk::new(Arc::clone(&file), len);
+            let header = walk.header(position).map_err(io)?;
+            start = header.map(|header| Start { file, walk, position, header });
         }
-        let (position, header) = match found {
-            Ok(found) => found,
-            Err(bad) => return Err(self.damaged(segment, bad, from)),
+        let Start { file, mut walk, position, header } = match start {
+            Some(start) => start,
+            None => self.search(segment, len, from)?,
         };
         if header.next_offset() > stop {
             return Ok(Found::Beyond);
         }
+        let limit = position.saturating_add(max as u64).min(len);
+        let (end, next_offset) = if limit == len && next <= stop {
+            (len, next)
+        } else {
+            let first = (position + header.batch_len as u64, header.next_offset());
+            self.edge(segment, &mut walk, first, limit, stop).map_err(io)?
+        };
+        let of = Arc::downgrade(segment);
+        memory.stopped(Stopped { next: next_offset, segment: of, position: end });
+        // Segments are far below 4 GiB.
+        let len = usize::try_from(end - position).unwrap_or(usize::MAX);
+        let base_offset = header.base_offset;
+        let memory = Vec::new();
+        Ok(Found::Some(FileRange { file, position, len, base_offset, next_offset, memory }))
+    }
 
-        let want = max.as_usize().max(header.batch_len);
-        let left = usize::try_from(walk.len - position).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; want.min(left)];
-        file.read_exact_at(position, &mut bytes).map_err(io)?;
-        let (mut whole, mut next) = (0, header.base_offset);
-        while let Ok(header) = BatchHeader::parse(&bytes[whole..]) {
-            let after = whole + header.batch_len;
-            if after > bytes.len() || header.base_offset < next || header.next_offset() > stop {
+    /// The first batch of a segment that ends after `from`.
+    fn search(&self, segment: &Segment, len: u64, from: Offset) -> Result<Start, ReadError> {
+        let io = |source| ReadError::Io { path: segment.path.clone(), source };
+        let delta = u64::try_from(from.since(segment.base)).unwrap_or(0);
+        let (file, indexed) =
+            segment.look(self.id, self.context(), |index| index.position_of(delta)).map_err(io)?;
+        let mut walk = Walk::new(Arc::clone(&file), len);
+        let mut found = find(&mut walk, indexed, from).map_err(io)?;
+        if found.is_err() && indexed > 0 {
+            found = find(&mut walk, 0, from).map_err(io)?;
+        }
+        match found {
+            Ok((position, header)) => Ok(Start { file, walk, position, header }),
+            Err(bad) => Err(self.damaged(segment, bad, from)),
+        }
+    }
+
+    /// Where the last batch ends that lies before `limit` in the file and before `stop` in the log,
+    /// and where to read on then; `first` if there is none after it.
+    fn edge(
+        &self,
+        segment: &Segment,
+        walk: &mut Walk,
+        first: (u64, Offset),
+        limit: u64,
+        stop: Offset,
+    ) -> io::Result<(u64, Offset)> {
+        let (mut at, mut next) = first;
+        let delta = u64::try_from(stop.since(segment.base)).unwrap_or(0);
+        // An entry at the very end stands for a batch that is about to be written there.
+        let last = limit.min(walk.len.saturating_sub(1));
+        let (_, jump) =
+            segment.look(self.id, self.context(), |index| index.last_within(last, delta))?;
+        if let Some((delta, position)) = jump.filter(|(_, position)| *position > at) {
+            let offset = segment.base.advance(i64::from(delta));
+            let there = walk.header(position)?.is_some_and(|header| header.base_offset == offset);
+            if there && offset >= next {
+                (at, next) = (position, offset);
+            }
+        }
+        while let Some(header) = walk.header(at)? {
+            let end = at + header.batch_len as u64;
+            if end > limit || header.base_offset < next || header.next_offset() > stop {
                 break;
             }
-            (whole, next) = (after, header.next_offset());
+            (at, next) = (end, header.next_offset());
         }
-        bytes.truncate(whole);
-        lock(&self.hints).put(next, segment.base, position + whole as u64);
-        let base_offset = header.base_offset;
-        Ok(Found::Chunk(LogChunk { batches: bytes.into(), base_offset, next_offset: next }))
+        Ok((at, next))
     }
 
     /// The range that is lost where a header at `bad` is not sound.
@@ -247,95 +348,68 @@ impl Log {
         );
         ReadError::Damaged { range: DamageRange { from, end } }
     }
-
-    pub(crate) fn offset_for_time(
-        &self,
-        time: Timestamp,
-    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        self.unless_removed(|| self.try_offset_for_time(time))
-    }
-
-    fn try_offset_for_time(
-        &self,
-        time: Timestamp,
-    ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        self.check_readable()?;
-        let (offsets, segments) = (self.offsets(), self.segments());
-        let mut scratch = Vec::new();
-        for segment in segments.iter().filter(|segment| segment.max_timestamp() >= time) {
-            let io = |source| ReadError::Io { path: segment.path.clone(), source };
-            let (file, mut at) = segment
-                .look(self.id, self.context(), |index| index.position_of_time(time))
-                .map_err(io)?;
-            let mut walk = Walk::new(Arc::clone(&file), segment.len());
-            while at < walk.len {
-                let Some(header) = walk.header(at).map_err(io)? else {
-                    // Damage: go on at the next batch that is known to be one.
-                    let next = |index: &crate::SparseIndex| index.next_after(at, segment.base);
-                    let (_, next) = segment.look(self.id, self.context(), next).map_err(io)?;
-                    let Some((_, position)) = next else { break };
-                    at = position;
-                    continue;
-                };
-                if header.next_offset() > offsets.end {
-                    return Ok(None);
-                }
-                if header.max_timestamp >= time && header.next_offset() > offsets.start {
-                    let mut bytes = vec![0; header.batch_len];
-                    file.read_exact_at(at, &mut bytes).map_err(io)?;
-                    match first_at(&bytes, time, offsets.start, &mut scratch) {
-                        Ok(None) => {}
-                        Ok(found) => return Ok(found),
-                        Err(_) => return Err(self.damaged(segment, at, header.base_offset)),
-                    }
-                }
-                at += header.batch_len as u64;
-            }
-        }
-        Ok(None)
-    }
 }
 
-/// Walks from `position` to the batch that holds `from` or follows it; the inner error is where the
-/// walk met something else than a batch.
-fn find(
-    walk: &mut Walk,
+/// Reads about `max` bytes at `position` of a segment that has `len`.
+fn read_at(
+    file: &dyn DiskFile,
     position: u64,
-    from: Offset,
-) -> io::Result<Result<(u64, BatchHeader), u64>> {
-    let (mut at, mut next) = (position, Offset::ZERO);
-    loop {
-        match walk.header(at)? {
-            // An index that points beyond the batch sought is as wrong as one that points nowhere.
-            Some(header) if at == position && position > 0 && header.base_offset > from => {
-                return Ok(Err(at));
-            }
-            Some(header) if header.base_offset < next => return Ok(Err(at)),
-            Some(header) if header.next_offset() > from => return Ok(Ok((at, header))),
-            Some(header) => (at, next) = (at + header.batch_len as u64, header.next_offset()),
-            None => return Ok(Err(at)),
-        }
+    len: u64,
+    max: usize,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    let left = usize::try_from(len.saturating_sub(position)).unwrap_or(usize::MAX);
+    let want = max.min(left);
+    let read = file.read_into(position, want, out)?;
+    if read < want {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("the file ends {read} bytes after offset {position}, {want} were wanted"),
+        ));
     }
+    Ok(())
 }
 
-/// The batch's first record at or after `time` whose offset is not before `start`.
-fn first_at(
-    bytes: &[u8],
-    time: Timestamp,
-    start: Offset,
-    scratch: &mut Vec<u8>,
-) -> Result<Option<(Offset, Timestamp)>, tidegate_record::BatchError> {
-    let (batch, _) = Batch::parse(bytes)?;
-    let header = *batch.header();
-    if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
-        return Ok(Some((header.base_offset.max(start), header.max_timestamp)));
-    }
-    for record in batch.body(scratch)? {
-        let record = record?;
-        let (offset, timestamp) = (header.offset_of(&record), header.timestamp_of(&record));
-        if timestamp >= time && offset >= start {
-            return Ok(Some((offset, timestamp)));
+/// Where a read begins.
+struct Start {
+    file: Arc<dyn DiskFile>,
+    walk: Walk,
+    position: u64,
+    header: BatchHeader,
+}
+
+/// What bytes that begin with a batch hold of whole ones.
+pub(crate) enum Whole {
+    Batches {
+        len: usize,
+        base_offset: Offset,
+        next_offset: Offset,
+    },
+    /// The first one reaches beyond where to stop.
+    Beyond,
+    /// The first one is not whole, or none.
+    Nothing,
+}
+
+impl Whole {
+    /// Batches up to `stop`, for as long as their offsets rise.
+    pub(crate) fn of(bytes: &[u8], stop: Offset) -> Whole {
+        let Some(first) = Whole::header(bytes) else { return Whole::Nothing };
+        if first.next_offset() > stop {
+            return Whole::Beyond;
         }
+        let (mut len, mut next) = (first.batch_len, first.next_offset());
+        while let Some(header) = Whole::header(&bytes[len..])
+            && header.base_offset >= next
+            && header.next_offset() <= stop
+        {
+            (len, next) = (len + header.batch_len, header.next_offset());
+        }
+        Whole::Batches { len, base_offset: first.base_offset, next_offset: next }
     }
-    Ok(None)
+
+    /// The header of a batch that is there to its end.
+    pub(crate) fn header(bytes: &[u8]) -> Option<BatchHeader> {
+        BatchHeader::parse(bytes).ok().filter(|header| header.batch_len <= bytes.len())
+    }
 }

@@ -228,6 +228,7 @@ impl Recovered {
             epochs: Mutex::new(self.epochs),
             segments: RwLock::new(segments),
             hints: Mutex::new(ReadHints::default()),
+            tail: Arc::default(),
         })
     }
 }

@@ -93,8 +93,16 @@ impl Segment {
         SegmentMeta { len: self.len(), next: self.next(), max_timestamp: self.max_timestamp() }
     }
 
+    /// Length and next offset, of the same moment.
+    pub(crate) fn published(&self) -> (u64, Offset) {
+        let _body = self.body.read().unwrap_or_else(PoisonError::into_inner);
+        (self.len(), self.next())
+    }
+
     /// Lets readers see what was written; the batches must be in the file.
     pub(crate) fn publish(&self, meta: SegmentMeta) {
+        // Held so that nobody sees one of them without the other.
+        let _body = self.body.write().unwrap_or_else(PoisonError::into_inner);
         self.max_timestamp.store(meta.max_timestamp.0, Ordering::Release);
         self.next.store(meta.next.0, Ordering::Release);
         self.len.store(meta.len, Ordering::Release);

@@ -91,6 +91,16 @@ impl SparseIndex {
         after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
     }
 
+    /// The last indexed batch that begins neither after `position` in the file nor after
+    /// `base + delta` in the log: both, of it.
+    pub(crate) fn last_within(&self, position: u64, delta: u64) -> Option<(u32, u64)> {
+        let after = self.entries.partition_point(|entry| {
+            u64::from(entry.position) <= position && u64::from(entry.delta) <= delta
+        });
+        let entry = self.entries.get(after.checked_sub(1)?)?;
+        Some((entry.delta, u64::from(entry.position)))
+    }
+
     /// A position from which a walk meets the first batch with a timestamp of at least `time`.
     pub(crate) fn position_of_time(&self, time: Timestamp) -> u64 {
         let after = self.entries.partition_point(|entry| entry.latest_before < time.0);
@@ -129,6 +139,12 @@ mod tests {
             Some((Offset(27), u64::from(2 * step)))
         );
         assert_eq!(index.next_after(u64::from(8 * step), Offset(7)), None);
+        let all = u64::MAX;
+        assert_eq!(index.last_within(all, all), Some((80, u64::from(8 * step))));
+        assert_eq!(index.last_within(u64::from(6 * step), all), Some((60, u64::from(6 * step))));
+        assert_eq!(index.last_within(u64::from(6 * step) - 1, 60), Some((40, u64::from(4 * step))));
+        assert_eq!(index.last_within(all, 39), Some((20, u64::from(2 * step))));
+        assert_eq!(SparseIndex::default().last_within(all, all), None);
     }
 
     #[test]

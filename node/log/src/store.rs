@@ -18,6 +18,7 @@ use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
 use crate::opening::Wanted;
 use crate::segment::OpenedSegments;
+use crate::tail::Tails;
 use crate::writer::{Command, TICK, Writer};
 use crate::{
     CleanStats, DeleteError, IndexError, MaintenanceStep, OpenError, checkpoint, files, opening,
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) config: StoreConfig,
     pub(crate) index: Index,
     pub(crate) opened: OpenedSegments,
+    pub(crate) tails: Tails,
     pub(crate) backlog: Backlog,
     pub(crate) sender: Sender<Command>,
     pub(crate) cleaner: Cleaner,
@@ -212,6 +214,7 @@ impl LogStore {
             clock,
             root: root.to_owned(),
             backlog: Backlog::new(config.backlog),
+            tails: Tails::new(config.tail_cache),
             config,
             cleaner,
             index,

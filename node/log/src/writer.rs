@@ -116,7 +116,7 @@ impl Writer {
 
     /// Whether a [`tick`](Writer::tick_if_due) has something to do.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty
+        self.dirty || self.shared.tails.are_warm()
     }
 
     fn write(&mut self, part: &mut Part) {
@@ -201,8 +201,9 @@ impl Writer {
     /// Tells the index what is durable, if that is due.
     pub(crate) fn tick_if_due(&mut self) {
         let now = self.shared.clock.monotonic();
-        if self.dirty && now.saturating_sub(self.ticked) >= TICK {
+        if self.is_dirty() && now.saturating_sub(self.ticked) >= TICK {
             self.ticked = now;
+            self.shared.tails.tick();
             self.dirty = false;
             // A failure was logged; the index is given up and the logs go on.
             let _: Result<(), IndexError> = self.shared.checkpoint();
