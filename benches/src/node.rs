@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tidegate_broker::{Node, NodeConfig};
 use tidegate_transport::Connection;
-use tidegate_types::{Flush, NodeId, SiteName, TopicConfig, TopicName};
+use tidegate_types::{Flush, NodeId, SiteName, TopicConfig, TopicName, limits};
 use tidegate_wire::{Open, Request, Response};
 
 use crate::{Failure, load};
@@ -30,6 +30,7 @@ impl BenchNode {
             node: NodeId(0),
             listen: "127.0.0.1:0".parse()?,
             names: Vec::new(),
+            reserve: limits::DEFAULT_RESERVE,
         })
         .await?;
         let tls = dir.join("tls");

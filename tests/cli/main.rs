@@ -4,6 +4,7 @@
 
 mod process;
 mod settings;
+mod upkeep;
 
 use serde_json::{Value, json};
 use tidegate_tests::{Cli, Node, eventually, free_port};

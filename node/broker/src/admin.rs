@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidegate_log::LogStore;
 use tidegate_metadata::{Command, Outcome, Rejection, SubmitError};
 use tidegate_transport::Role;
 use tidegate_types::{
@@ -14,7 +15,7 @@ use tidegate_wire::{
 };
 
 use crate::topic::{Partition, Topic};
-use crate::{Broker, error, links, plugins};
+use crate::{Broker, error, links, plugins, settings};
 
 /// Answers one request; the payload is what came with it.
 pub(crate) async fn answer(broker: &Arc<Broker>, request: Request, payload: Bytes) -> Response {
@@ -43,6 +44,14 @@ async fn handle(
         Request::DeleteTopic(name) => {
             delete_topic(broker, &name).await?;
             Response::Done
+        }
+        Request::ConfigureTopic { name, settings } => {
+            let topic = settings::configure(broker, name, &settings).await?;
+            Response::Topic(describe(broker, &topic))
+        }
+        Request::TrimTopic { name, partition, to } => {
+            let topic = settings::trim(broker, &name, partition, to).await?;
+            Response::Topic(describe(broker, &topic))
         }
         Request::InstallPlugin(name) => {
             Response::Installed(plugins::install(broker, name, payload).await?)
@@ -137,6 +146,13 @@ impl Broker {
             .await?
             .0;
         let made = image.topic(&name).cloned().ok_or_else(|| error::unknown_topic(&name))?;
+        // A mirror has its source's id: what is left of one deleted before is not the new one's.
+        let id = new.id;
+        with_logs(self, "clearing the topic's folder", move |logs| match logs.is_doomed(id) {
+            Ok(true) => logs.delete_topic(id).map_err(std::io::Error::other),
+            checked => checked.map(drop),
+        })
+        .await?;
         let broker = self.clone();
         let opening = tokio::task::spawn_blocking(move || broker.open_topic(&made));
         let topic = opening
@@ -181,18 +197,31 @@ fn rejection_code(rejection: &Rejection) -> ErrorCode {
     }
 }
 
+/// Deletes a topic: its logs are doomed, then it leaves the metadata, then they go. Whatever a crash
+/// leaves of them goes at the next start.
 async fn delete_topic(broker: &Arc<Broker>, name: &TopicName) -> Result<(), ErrorBody> {
     let _guard = broker.changing.lock().await;
-    broker.submit_command(Command::DeleteTopic { name: name.clone() }).await?;
-    let Some(topic) = broker.topics.remove(name) else { return Ok(()) };
+    let id = find(broker, name)?.id;
+    with_logs(broker, "announcing the delete", move |logs| logs.doom(id)).await?;
+    if let Err(refused) = broker.submit_command(Command::DeleteTopic { name: name.clone() }).await {
+        with_logs(broker, "taking the delete back", move |logs| logs.spare(id)).await?;
+        return Err(refused);
+    }
+    broker.topics.remove(name);
+    with_logs(broker, "deleting the topic's logs", move |logs| logs.delete_topic(id)).await
+}
+
+/// Does something to the logs, off the async threads.
+async fn with_logs<E: std::error::Error + Send + 'static>(
+    broker: &Arc<Broker>,
+    doing: &str,
+    work: impl FnOnce(&LogStore) -> Result<(), E> + Send + 'static,
+) -> Result<(), ErrorBody> {
     let broker = broker.clone();
-    let deleting = tokio::task::spawn_blocking(move || {
-        topic.partitions.iter().try_for_each(|p| broker.logs.delete_log(p.at))
-    });
-    match deleting.await {
+    match tokio::task::spawn_blocking(move || work(&broker.logs)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(failure)) => Err(error::internal("deleting the topic's logs", &failure)),
-        Err(stopped) => Err(error::internal("deleting the topic's logs", &stopped)),
+        Ok(Err(failure)) => Err(error::internal(doing, &failure)),
+        Err(stopped) => Err(error::internal(doing, &stopped)),
     }
 }
 
@@ -245,7 +274,7 @@ pub(crate) fn describe(broker: &Broker, topic: &Topic) -> TopicDescription {
     TopicDescription {
         name: topic.name.clone(),
         id: topic.id,
-        config: topic.config.clone(),
+        config: TopicConfig::clone(&topic.config()),
         mirror_of: topic.mirror_of.clone(),
         attachments: broker.metadata.image().attachments_of(&topic.name).to_vec(),
         partitions: topic.partitions.iter().map(|p| describe_partition(p)).collect(),

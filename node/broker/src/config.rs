@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tidegate_types::{NodeId, SiteName};
+use tidegate_types::{ByteSize, NodeId, SiteName};
 
 /// A node's settings, checked by whoever read them.
 #[derive(Clone, Debug)]
@@ -18,4 +18,7 @@ pub struct NodeConfig {
     pub listen: SocketAddr,
     /// Names and addresses beside loopback that the node's certificate is valid for.
     pub names: Vec<String>,
+    /// Disk space kept from the logs for metadata and deletes; at most a sixteenth of the disk is
+    /// taken.
+    pub reserve: ByteSize,
 }

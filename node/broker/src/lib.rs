@@ -6,11 +6,13 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `node` | starts and stops everything |
+//! | `node`, `opening` | starts and stops everything; opens the logs |
 //! | `session`, `produce_session`, `subscribe`, `mirror`, `admin` | one kind of stream each |
+//! | `settings` | topics changed and trimmed while they are at work |
 //! | `produce` | the way of a batch into a log |
 //! | `ingest`, `plugins` | plugins on that way; installing and attaching them |
 //! | `links` | copies to other sites |
+//! | `status`, `storage` | how the node and its disk are doing |
 //! | `topic` | topics as they run |
 //!
 //! What it does not do: it has no formats, no files, no sockets of its own; those are the crates
@@ -24,12 +26,15 @@ mod ingest;
 mod links;
 mod mirror;
 mod node;
+mod opening;
 mod plugins;
 mod produce;
 mod produce_session;
 mod producer_ids;
 mod session;
+mod settings;
 mod status;
+mod storage;
 mod subscribe;
 mod topic;
 

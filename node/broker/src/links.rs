@@ -13,7 +13,9 @@ use tidegate_link::{
     ReadFailure, Report, Session, Source, SourceConfig, SourceEffect, SourceStatus,
 };
 use tidegate_transport::{ClientTls, CloseCode, ConnectOptions, Connection, Connector, Identity};
-use tidegate_types::{LinkName, LinkSpec, Offset, SiteName, Timestamp, TopicPartition};
+use tidegate_types::{
+    LinkName, LinkSpec, Offset, SiteName, Timestamp, TopicConfig, TopicPartition,
+};
 use tidegate_wire::{
     ErrorBody, ErrorCode, LinkPartitionStatus, LinkStatus, MirrorBatches, MirrorPartition,
     MirrorReply, MirrorTopic, Open,
@@ -266,7 +268,7 @@ impl Driver {
         let described = topics.iter().map(|topic| MirrorTopic {
             name: topic.name.clone(),
             id: topic.id,
-            config: topic.config.clone(),
+            config: TopicConfig::clone(&topic.config()),
             partitions: topic.partitions.iter().map(|p| describe(p)).collect(),
         });
         let described = described.collect();

@@ -7,23 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_env::{Clock, Disk, RealDisk, SystemClock};
-use tidegate_log::{LogConfig, LogStore, StoreConfig};
+use tidegate_log::{LogStore, StoreConfig};
 use tidegate_metadata::{MetadataStore, NodeRecord};
 use tidegate_plugin::{HostConfig, PluginHost};
 use tidegate_transport::{
     Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir,
 };
-use tidegate_types::{
-    ByteSize, Incarnation, Timestamp, TopicConfig, TopicId, TopicPartition, limits,
-};
+use tidegate_types::{ByteSize, Timestamp, limits};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::counters::Counters;
 use crate::links::Links;
 use crate::producer_ids::ProducerIds;
-use crate::topic::{Topic, Topics};
-use crate::{NodeConfig, plugins, session};
+use crate::topic::Topics;
+use crate::{NodeConfig, opening, plugins, session};
 
 /// How long a stopping node waits for its sessions.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -160,33 +158,6 @@ impl Broker {
         // The sender lives as long as the broker.
         _ = stop.wait_for(|stop| *stop).await;
     }
-
-    /// Opens the logs of a topic, making those that are missing. Blocks.
-    pub(crate) fn open_topic(
-        &self,
-        topic: &tidegate_metadata::Topic,
-    ) -> Result<Arc<Topic>, tidegate_log::OpenError> {
-        open_topic(&self.logs, topic, |_, incarnation| incarnation)
-    }
-}
-
-fn open_topic(
-    store: &LogStore,
-    topic: &tidegate_metadata::Topic,
-    incarnation_of: impl Fn(TopicPartition, Incarnation) -> Incarnation,
-) -> Result<Arc<Topic>, tidegate_log::OpenError> {
-    let TopicConfig { segment: segment_bytes, flush, policy, .. } = topic.config;
-    let config = LogConfig { segment_bytes, flush, policy };
-    let logs = topic
-        .partitions()
-        .zip(&topic.incarnations)
-        .map(|(partition, incarnation)| {
-            let at = TopicPartition { topic: topic.id, partition };
-            store.open_log(at, incarnation_of(at, *incarnation), config)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let (name, config) = (topic.name.clone(), topic.config.clone());
-    Ok(Arc::new(Topic::new(name, topic.id, config, topic.mirror_of.clone(), logs)))
 }
 
 /// Opens everything, in the order in which things need each other. Blocks.
@@ -216,22 +187,10 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
 
     let image = metadata.image();
     let found = logs.logs_on_disk().map_err(|source| unusable(&config.data, source))?;
-    for topic in image.topics() {
-        // A log whose folder is gone begins another life, lest its copies take it for the old one.
-        // A mirror's life is its source's: an empty copy of it begins anew.
-        let incarnation_of = |at, incarnation| {
-            if topic.mirror_of.is_some() || found.binary_search(&at).is_ok() {
-                return incarnation;
-            }
-            tracing::warn!(topic = %topic.name, log = %at, "a log has no folder, being new or lost: it begins empty");
-            Incarnation(TopicId::random().0.as_u64_pair().0)
-        };
-        let opened = open_topic(&logs, topic, incarnation_of)
-            .map_err(|source| StartError::Topic { topic: topic.name.to_string(), source })?;
-        topics.insert(opened);
-    }
-    for orphan in found.iter().filter(|at| image.topic_by_id(at.topic).is_none()) {
-        tracing::warn!(log = %orphan, "a log of no topic is left on disk: a delete was cut short");
+    opening::settle_deletes(&logs, &image, &found)
+        .map_err(|source| unusable(&config.data, source))?;
+    for topic in opening::open_all(&logs, &image, &found)? {
+        topics.insert(topic);
     }
 
     let listener = Listener::bind(config.listen, &server_tls)?;

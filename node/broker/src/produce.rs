@@ -101,7 +101,11 @@ impl Broker {
             return Err(ErrorBody::new(ErrorCode::ReadOnly, message));
         }
         let Some(target) = topic.partition(partition) else {
-            return Err(error::unknown_partition(&topic.name, partition, topic.config.partitions));
+            return Err(error::unknown_partition(
+                &topic.name,
+                partition,
+                topic.config().partitions,
+            ));
         };
         let records = check(&batch)?;
         self.counters.taken(records);
@@ -147,6 +151,9 @@ impl Broker {
         records: u32,
         acks: Acks,
     ) -> Result<oneshot::Receiver<Result<Appended, ErrorBody>>, ErrorBody> {
+        if partition.needs_keys() {
+            check_keys(&batch)?;
+        }
         let when = match acks {
             Acks::All => When::Durable,
             Acks::Leader | Acks::None => When::Written,
@@ -210,4 +217,20 @@ fn check(batch: &Bytes) -> Result<u32, ErrorBody> {
     // A right checksum over records that nobody can read would fail every consumer.
     parsed.check_records(&mut Vec::new()).map_err(|e| invalid(&e))?;
     Ok(parsed.header().record_count)
+}
+
+/// Refuses a record without a key, as Kafka does in a compacted topic.
+fn check_keys(batch: &Bytes) -> Result<(), ErrorBody> {
+    let invalid = |message: String| ErrorBody::new(ErrorCode::InvalidRecord, message);
+    let unreadable = |e: &dyn std::fmt::Display| invalid(format!("the batch is not valid: {e}"));
+    let (parsed, _) = Batch::parse_trusted(batch).map_err(|e| unreadable(&e))?;
+    let mut scratch = Vec::new();
+    for (at, record) in parsed.body(&mut scratch).map_err(|e| unreadable(&e))?.enumerate() {
+        if record.map_err(|e| unreadable(&e))?.key.is_none() {
+            let message =
+                format!("record {at} of the batch has no key, which a compacted topic needs");
+            return Err(invalid(message));
+        }
+    }
+    Ok(())
 }

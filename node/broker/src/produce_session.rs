@@ -36,7 +36,7 @@ pub(crate) async fn serve(
         }
         return;
     };
-    let ready = ProduceReply::Ready { topic: topic.id, partitions: topic.config.partitions };
+    let ready = ProduceReply::Ready { topic: topic.id, partitions: topic.config().partitions };
     if sender.send(&ready, &[]).await.is_err() {
         return;
     }

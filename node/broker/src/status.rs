@@ -1,9 +1,12 @@
 //! How the node is doing.
 
-use tidegate_types::ByteSize;
-use tidegate_wire::{NodeStatus, SealedLog};
+use std::sync::Arc;
 
-use crate::{Broker, SOFTWARE, plugins};
+use tidegate_types::ByteSize;
+use tidegate_wire::{DamagedLog, NodeStatus, SealedLog};
+
+use crate::topic::Topic;
+use crate::{Broker, SOFTWARE, plugins, storage};
 
 impl Broker {
     /// One look at everything.
@@ -34,10 +37,30 @@ impl Broker {
             records_in,
             records_stored,
             sealed,
+            damaged: damaged(&topics),
+            storage: storage::status(self, &topics),
             attachments: plugins::statuses(self),
             links: self.links.statuses(),
         }
     }
+}
+
+/// Logs of which a part cannot be read.
+fn damaged(topics: &[Arc<Topic>]) -> Vec<DamagedLog> {
+    let damaged = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().filter_map(|partition| {
+            let ranges = partition.log.damage();
+            let (first, last) = (ranges.first()?, ranges.last()?);
+            Some(DamagedLog {
+                topic: topic.name.clone(),
+                partition: partition.at.partition,
+                from: first.from,
+                end: last.end,
+                ranges: u32::try_from(ranges.len()).unwrap_or(u32::MAX),
+            })
+        })
+    });
+    damaged.collect()
 }
 
 /// Resident memory of this process as Linux tells it; 0 where it does not.

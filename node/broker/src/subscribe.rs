@@ -165,7 +165,7 @@ async fn place(topic: &Arc<Topic>, open: &OpenSubscribe) -> Result<Vec<Cursor>, 
     let mut cursors: Vec<Cursor> = Vec::with_capacity(wanted.len().min(topic.partitions.len()));
     for (id, position) in wanted {
         let Some(partition) = topic.partition(id) else {
-            return Err(error::unknown_partition(&topic.name, id, topic.config.partitions));
+            return Err(error::unknown_partition(&topic.name, id, topic.config().partitions));
         };
         if cursors.iter().any(|cursor| cursor.id() == id) {
             let message = format!("partition {id} is named twice in one subscription");
@@ -184,7 +184,11 @@ async fn place(topic: &Arc<Topic>, open: &OpenSubscribe) -> Result<Vec<Cursor>, 
     Ok(cursors)
 }
 
-async fn find(partition: Arc<Partition>, position: StartPosition) -> Result<Offset, ErrorBody> {
+/// The offset that a position means now, within what consumers may see.
+pub(crate) async fn find(
+    partition: Arc<Partition>,
+    position: StartPosition,
+) -> Result<Offset, ErrorBody> {
     let start = partition.log.offsets().start;
     let end = partition.high_watermark();
     let clamp = |offset: Offset| offset.max(start).min(end);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tidegate_log::LogHandle;
+use tidegate_log::{LogConfig, LogHandle};
 use tidegate_types::{
     Offset, PartitionId, SiteName, TopicConfig, TopicId, TopicName, TopicPartition,
 };
@@ -20,7 +20,7 @@ use crate::ingest::Chain;
 pub(crate) struct Topic {
     pub(crate) name: TopicName,
     pub(crate) id: TopicId,
-    pub(crate) config: TopicConfig,
+    config: Arc<ArcSwap<TopicConfig>>,
     pub(crate) mirror_of: Option<SiteName>,
     pub(crate) partitions: Vec<Arc<Partition>>,
     /// The plugins of the ingest hook; a batch runs through the chain that it found here.
@@ -43,6 +43,7 @@ impl Topic {
         logs: Vec<LogHandle>,
     ) -> Topic {
         let advanced = Arc::new(watch::Sender::new(0));
+        let config = Arc::new(ArcSwap::from_pointee(config));
         let partitions = logs
             .into_iter()
             .zip(0..)
@@ -50,6 +51,7 @@ impl Topic {
                 Arc::new(Partition {
                     at: TopicPartition { topic: id, partition: PartitionId(index) },
                     log,
+                    config: config.clone(),
                     advanced: advanced.clone(),
                 })
             })
@@ -66,6 +68,20 @@ impl Topic {
             mirror_writer: Arc::default(),
             mirror_wanted: watch::Sender::new(0),
         }
+    }
+
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        self.config.load_full()
+    }
+
+    /// Gives the topic and its logs other settings; the metadata found them possible.
+    pub(crate) fn configure(&self, config: TopicConfig) {
+        for partition in &self.partitions {
+            if let Err(error) = partition.log.set_config(log_config(&config)) {
+                tracing::error!(topic = %self.name, %error, "a log does not take its settings");
+            }
+        }
+        self.config.store(Arc::new(config));
     }
 
     pub(crate) fn partition(&self, id: PartitionId) -> Option<&Arc<Partition>> {
@@ -108,10 +124,23 @@ impl Topic {
 pub(crate) struct Partition {
     pub(crate) at: TopicPartition,
     pub(crate) log: LogHandle,
+    /// Its topic's.
+    config: Arc<ArcSwap<TopicConfig>>,
     advanced: Arc<watch::Sender<u64>>,
 }
 
+/// What a topic's settings mean for its logs.
+pub(crate) fn log_config(config: &TopicConfig) -> LogConfig {
+    let TopicConfig { segment: segment_bytes, flush, policy, .. } = *config;
+    LogConfig { segment_bytes, flush, policy }
+}
+
 impl Partition {
+    /// Whether its records need keys, without which compaction could not tell them apart.
+    pub(crate) fn needs_keys(&self) -> bool {
+        self.config.load().policy.cleanup.compacts()
+    }
+
     /// End of what consumers may see: with one replica, what is durable. Where the topic leaves
     /// syncing to the operating system, the log counts as durable what that was handed.
     pub(crate) fn high_watermark(&self) -> Offset {

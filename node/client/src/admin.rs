@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use tidegate_types::{
-    Attachment, Hook, LinkName, LinkSpec, PluginName, SiteName, TopicConfig, TopicName,
+    Attachment, Hook, LinkName, LinkSpec, PartitionId, PluginName, SiteName, StartPosition,
+    TopicConfig, TopicName,
 };
 use tidegate_wire::{
     AttachRequest, InitProducer, InstallReport, Invitation, LinkStatus, NodeStatus,
@@ -81,6 +82,33 @@ impl Client {
     /// See [`RequestError`].
     pub async fn delete_topic(&self, name: TopicName) -> Result<(), RequestError> {
         done(self.request(Request::DeleteTopic(name)).await?)
+    }
+
+    /// Changes settings of a topic, by name (see [`TopicConfig::SETTINGS`]); all of them or none.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn configure_topic(
+        &self,
+        name: TopicName,
+        settings: Vec<(String, String)>,
+    ) -> Result<TopicDescription, RequestError> {
+        let request = Request::ConfigureTopic { name, settings };
+        expect!(self.request(request).await?, Response::Topic)
+    }
+
+    /// Removes the records before `to` from one partition, or from all. Durable on return.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn trim_topic(
+        &self,
+        name: TopicName,
+        partition: Option<PartitionId>,
+        to: StartPosition,
+    ) -> Result<TopicDescription, RequestError> {
+        let request = Request::TrimTopic { name, partition, to };
+        expect!(self.request(request).await?, Response::Topic)
     }
 
     /// Installs a plugin from the bytes of its component.

@@ -82,13 +82,13 @@ impl Chain {
             self.stages.iter().map(Stage::borrow).collect::<Result<Vec<Borrowed>, _>>()?;
         let partitions_of = |name: &TopicName| {
             let other = broker.topics.get(name).filter(|other| other.mirror_of.is_none())?;
-            Some(other.config.partitions)
+            Some(other.config().partitions)
         };
         let origin = Origin {
             topic: &topic.name,
             topic_id: topic.id,
             partition,
-            partitions: topic.config.partitions,
+            partitions: topic.config().partitions,
             purpose: PURPOSE,
             keep_offsets: false,
             partitions_of: &partitions_of,
@@ -259,7 +259,7 @@ fn destination(
         Some(name) => broker.topics.get(name).ok_or_else(|| error::unknown_topic(name))?,
     };
     topic.partition(output.partition).cloned().ok_or_else(|| {
-        error::unknown_partition(&topic.name, output.partition, topic.config.partitions)
+        error::unknown_partition(&topic.name, output.partition, topic.config().partitions)
     })
 }
 
@@ -280,7 +280,8 @@ async fn dead_letter_partition(
             match broker.topics.get(&name) {
                 Some(topic) => topic,
                 None => {
-                    let config = TopicConfig { partitions: 1, ..input.config.clone() };
+                    let config =
+                        TopicConfig { partitions: 1, ..TopicConfig::clone(&input.config()) };
                     broker.create_topic(NewTopic::of_this_site(name, config)).await?
                 }
             }

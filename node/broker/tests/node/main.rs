@@ -10,6 +10,7 @@ mod produce;
 mod restart;
 mod roles;
 mod routing;
+mod settings;
 mod subscribe;
 mod support;
 mod swap;

@@ -1,9 +1,9 @@
 //! A data folder: one process at a time, and everything in it is there again.
 
 use tidegate_broker::{Node, NodeConfig, StartError};
-use tidegate_types::{NodeId, Offset};
+use tidegate_types::{NodeId, Offset, limits};
 
-use crate::support::{Attach, Session, TestNode, batch};
+use crate::support::{Attach, Session, TestNode, batch, topic};
 
 /// Another node on this one's data, on any address.
 fn config(node: &TestNode) -> NodeConfig {
@@ -13,6 +13,7 @@ fn config(node: &TestNode) -> NodeConfig {
         node: NodeId(1),
         listen: ([127, 0, 0, 1], 0).into(),
         names: Vec::new(),
+        reserve: limits::DEFAULT_RESERVE,
     }
 }
 
@@ -92,4 +93,48 @@ async fn a_log_whose_folder_is_gone_begins_another_life() {
     node.restart().await;
     let again = node.describe("t").await;
     assert_eq!(again.partitions[0].incarnation, now.partitions[0].incarnation, "told once");
+}
+
+#[tokio::test]
+async fn a_delete_that_was_cut_short_ends_at_the_next_start() {
+    let mut node = TestNode::start().await;
+    let kept = node.create("kept", 1).await;
+    let doomed = node.create("doomed", 2).await;
+    let lost = node.create("lost", 1).await;
+    node.produce("kept", &["a"]).await;
+    let folder = |topic: &tidegate_wire::TopicDescription| {
+        node.data().join("topics").join(topic.id.to_string())
+    };
+    let (kept, doomed, lost) = (folder(&kept), folder(&doomed), folder(&lost));
+    // The topics left the metadata, and power failed before their logs went; one of them was never
+    // announced to go.
+    let (aside, other) = (node.data().join("aside"), node.data().join("other"));
+    copy(&doomed, &aside);
+    copy(&lost, &other);
+    node.client.delete_topic(topic("doomed")).await.unwrap();
+    node.client.delete_topic(topic("lost")).await.unwrap();
+    node.stop().await;
+    assert!(!doomed.exists() && !lost.exists());
+    std::fs::rename(&aside, &doomed).unwrap();
+    std::fs::write(doomed.join("doomed"), "").unwrap();
+    std::fs::rename(&other, &lost).unwrap();
+    // Another was announced, and power failed before it left the metadata.
+    std::fs::write(kept.join("doomed"), "").unwrap();
+    node.start_again().await;
+    assert!(!doomed.exists(), "its logs are gone");
+    assert!(lost.join("0").exists(), "logs of no topic are left alone");
+    assert!(!kept.join("doomed").exists());
+    assert_eq!(node.values("kept").await, ["a"]);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
+    }
 }

@@ -16,7 +16,7 @@ use clap_complete::Shell;
 pub use link::{LinkAdd, LinkCommand, LinkInvite};
 pub use plugin::{PluginAttach, PluginCommand};
 pub use records::{Consume, Header, Produce};
-pub use topic::{TopicCommand, TopicCreate};
+pub use topic::{TopicCommand, TopicCreate, TopicSet, TopicTrim};
 
 use crate::output::Output;
 use crate::settings::Key;
@@ -86,7 +86,7 @@ pub enum Command {
     Serve(Serve),
     /// Make the data folder, its certificates and a settings file; what exists is kept
     Init(Init),
-    /// Make, list, describe and delete topics
+    /// Make, list, describe, change, trim and delete topics
     #[command(subcommand)]
     Topic(TopicCommand),
     /// Send records to a topic, one a line
@@ -151,6 +151,10 @@ pub struct NodeArgs {
     /// Settings file [env: TIDEGATE_CONFIG] [default: tidegate.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Disk space kept from the logs for metadata and deletes [env: TIDEGATE_RESERVE]
+    /// [default: 32 MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub reserve: Option<String>,
     /// UDP address to listen on; port 0 takes a free one [env: TIDEGATE_LISTEN]
     /// [default: 127.0.0.1:9640]
     #[arg(long, value_name = "ADDR")]
@@ -170,8 +174,12 @@ impl NodeArgs {
     /// The settings that were given.
     #[must_use]
     pub fn flags(&self) -> Vec<(Key, Vec<String>)> {
-        let mut flags =
-            given([(Key::Listen, &self.listen), (Key::Site, &self.site), (Key::Node, &self.node)]);
+        let mut flags = given([
+            (Key::Listen, &self.listen),
+            (Key::Site, &self.site),
+            (Key::Node, &self.node),
+            (Key::Reserve, &self.reserve),
+        ]);
         if !self.name.is_empty() {
             flags.push((Key::Names, self.name.clone()));
         }

@@ -1,22 +1,25 @@
 //! `topic`.
 
-use tidegate_types::{LogPolicy, TopicConfig};
+use tidegate_types::{PartitionId, TopicConfig};
 
 use super::Context;
 use crate::cli::TopicCommand;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::views::{TopicView, done, topic_detail, topic_table};
 
 pub async fn run(context: &Context, command: &TopicCommand) -> Result<(), Failure> {
     let client = context.connect().await?;
     match command {
         TopicCommand::Create(args) => {
-            let config = TopicConfig {
+            let mut config = TopicConfig {
                 partitions: args.partitions,
                 segment: args.segment,
                 flush: args.flush,
-                policy: LogPolicy::default(),
+                ..TopicConfig::default()
             };
+            for (name, value) in &args.config {
+                config.set(name, value).map_err(|error| Failure::of(Exit::Usage, &error))?;
+            }
             let topic = client.create_topic(args.name.clone(), config, args.if_not_exists).await?;
             let partitions = topic.partitions.len();
             context.output.print(&TopicView::from(topic), || {
@@ -32,6 +35,20 @@ pub async fn run(context: &Context, command: &TopicCommand) -> Result<(), Failur
         TopicCommand::Describe { name } => {
             let topic = TopicView::from(client.describe_topic(name.clone()).await?);
             context.output.print(&topic, || topic_detail(&topic))
+        }
+        TopicCommand::Set(args) => {
+            let settings = args.settings.clone();
+            let topic = client.configure_topic(args.name.clone(), settings).await?;
+            let names: Vec<_> = args.settings.iter().map(|(name, _)| name.as_str()).collect();
+            context.output.print(&TopicView::from(topic), || {
+                format!("topic {} has a new {}", args.name, names.join(", "))
+            })
+        }
+        TopicCommand::Trim(args) => {
+            let partition = args.partition.map(PartitionId);
+            let topic = client.trim_topic(args.name.clone(), partition, args.to).await?;
+            let topic = TopicView::from(topic);
+            context.output.print(&topic, || topic.starts())
         }
         TopicCommand::Delete { name } => {
             client.delete_topic(name.clone()).await?;

@@ -15,6 +15,8 @@ pub enum Key {
     Site,
     /// `node.id`
     Node,
+    /// `node.reserve`
+    Reserve,
     /// `listener.native`
     Listen,
     /// `listener.names`
@@ -74,7 +76,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: "\"tidegate-data\"",
         doc: "Folder of everything the node keeps: logs, metadata, plugins, certificates.\n\
-              Relative to the working directory. Needs room for the logs: they are kept for ever.",
+              Relative to the working directory. Needs room for the logs: how much, and for how\n\
+              long, is each topic's setting.",
     },
     Setting {
         key: Key::Site,
@@ -96,6 +99,17 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Integer,
         default: "1",
         doc: "Number of the node in its site. Fixed at the first start.",
+    },
+    Setting {
+        key: Key::Reserve,
+        section: "node",
+        name: "reserve",
+        variable: "TIDEGATE_RESERVE",
+        flag: "--reserve",
+        kind: Kind::Text,
+        default: "\"32 MiB\"",
+        doc: "Disk space kept from the logs, so that a full disk can still be administered: topics\n\
+              deleted, settings changed. At most a sixteenth of the disk is taken.",
     },
     Setting {
         key: Key::Listen,

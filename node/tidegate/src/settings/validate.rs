@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_broker::NodeConfig;
-use tidegate_types::{NodeId, SiteName, format_duration, parse_duration};
+use tidegate_types::{ByteSize, NodeId, SiteName, format_duration, limits, parse_duration};
 use tracing_subscriber::EnvFilter;
 
 use super::file::RawValue;
@@ -14,6 +14,9 @@ use super::{ClientSettings, Key, LogFormat, LogSettings, Problem, Settings, Sour
 
 /// Longest time that a command may be told to wait.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// Largest reserve: it is written out.
+const MAX_RESERVE: ByteSize = ByteSize::gib(4);
 
 /// Reads each setting; collects what is wrong instead of stopping at the first.
 struct Checker<'a> {
@@ -93,6 +96,15 @@ pub fn settings(
         |names| names.join(","),
         |items| items.iter().map(|name| certificate_name(name)).collect(),
     );
+    let reserve = c.text(Key::Reserve, limits::DEFAULT_RESERVE, ToString::to_string, |text| {
+        match text.parse::<ByteSize>() {
+            Ok(size) if size > MAX_RESERVE => {
+                Err(format!("{text:?} is too much: at most {MAX_RESERVE}"))
+            }
+            Ok(size) => Ok(size),
+            Err(error) => Err(error.to_string()),
+        }
+    });
     let format = c.text(
         Key::LogFormat,
         LogFormat::Text,
@@ -128,7 +140,7 @@ pub fn settings(
         return Err(c.problems);
     }
     Ok(Settings {
-        node: NodeConfig { data, site, node, listen, names },
+        node: NodeConfig { data, site, node, listen, names, reserve },
         log: LogSettings { format, level },
         client: ClientSettings { server, tls, timeout },
         effective: c.effective,

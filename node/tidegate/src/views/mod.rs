@@ -6,6 +6,7 @@
 mod link;
 mod plugin;
 mod status;
+mod storage;
 mod topic;
 
 pub use link::{LinkView, link_detail, link_table};

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tidegate_types::{ByteSize, Timestamp};
 use tidegate_wire::{NodeStatus, SealedLog};
 
+use super::storage::{RangeView, StorageView};
 use super::{AttachedView, LinkView, link_table};
 use crate::output::{fields, grouped, human_duration, table};
 
@@ -26,6 +27,8 @@ pub struct StatusView {
     records_in: u64,
     records_stored: u64,
     sealed: Vec<SealedView>,
+    damaged: Vec<RangeView>,
+    storage: StorageView,
     attachments: Vec<AttachedView>,
     links: Vec<LinkView>,
 }
@@ -63,6 +66,8 @@ impl From<NodeStatus> for StatusView {
             records_in: status.records_in,
             records_stored: status.records_stored,
             sealed: status.sealed.into_iter().map(SealedView::from).collect(),
+            damaged: status.damaged.into_iter().map(RangeView::from).collect(),
+            storage: StorageView::from(status.storage),
             attachments: status.attachments.into_iter().map(AttachedView::from).collect(),
             links: status.links.into_iter().map(LinkView::from).collect(),
         }
@@ -88,6 +93,8 @@ impl StatusView {
                 format!("{}, {} partitions", self.topics, grouped(u64::from(self.partitions))),
             ),
             ("logs", ByteSize::bytes(self.log_bytes).to_string()),
+            ("disk", self.storage.disk()),
+            ("written", self.storage.written()),
             (
                 "records",
                 format!(
@@ -104,6 +111,12 @@ impl StatusView {
                 .map(|log| [log.topic.clone(), log.partition.to_string(), log.reason.clone()]);
             text.push('\n');
             text.push_str(&table(["sealed log", "partition", "reason"], &[1], rows));
+            text.push('\n');
+        }
+        text.push_str(&self.storage.problems());
+        if !self.damaged.is_empty() {
+            text.push('\n');
+            text.push_str(&RangeView::table("damaged log", &self.damaged));
             text.push('\n');
         }
         if !self.attachments.is_empty() {
@@ -144,6 +157,8 @@ mod tests {
                 partition: PartitionId(1),
                 reason: "input/output error".into(),
             }],
+            damaged: vec![],
+            storage: crate::views::storage::tests::sample(),
             attachments: vec![crate::views::plugin::tests::sample_status()],
             links: vec![],
         })
@@ -157,6 +172,7 @@ mod tests {
             "20 MiB",
             "1,000,000 taken, 999,999 stored",
             "input/output error",
+            "1 GiB of 4 GiB free",
             "threshold",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

@@ -1,7 +1,9 @@
 //! Topics and their partitions.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use tidegate_types::{ByteSize, TopicName};
+use tidegate_types::{ByteSize, TopicConfig, TopicName};
 use tidegate_wire::{PartitionDescription, TopicDescription};
 
 use super::AttachmentView;
@@ -15,6 +17,8 @@ pub struct TopicView {
     mirror_of: Option<String>,
     segment_bytes: u64,
     flush: String,
+    /// Settings by name; those that are Kafka's bear its names.
+    settings: BTreeMap<&'static str, String>,
     /// Plugins, in the order in which they run.
     plugins: Vec<AttachmentView>,
     bytes: u64,
@@ -50,6 +54,7 @@ impl From<TopicDescription> for TopicView {
             mirror_of: topic.mirror_of.map(String::from),
             segment_bytes: topic.config.segment.get(),
             flush: topic.config.flush.to_string(),
+            settings: topic.config.settings().collect(),
             plugins: topic.attachments.iter().map(AttachmentView::from).collect(),
             bytes: topic.partitions.iter().map(|p| p.bytes).fold(0, u64::saturating_add),
             partitions: topic.partitions.into_iter().map(PartitionView::from).collect(),
@@ -88,6 +93,25 @@ impl TopicView {
             .fold(0, u64::saturating_add)
     }
 
+    /// Where each partition begins, one a line.
+    #[must_use]
+    pub fn starts(&self) -> String {
+        let starts = self.partitions.iter().map(|p| {
+            format!("{} partition {} begins at offset {}\n", self.name, p.partition, p.log_start)
+        });
+        starts.collect()
+    }
+
+    /// Settings that are not what a new topic has, in their usual order.
+    fn changed_settings(&self) -> Vec<(&'static str, String)> {
+        let usual: BTreeMap<_, _> = TopicConfig::default().settings().collect();
+        let changed = TopicConfig::SETTINGS.into_iter().filter_map(|name| {
+            let value = self.settings.get(name)?;
+            (usual.get(name) != Some(value)).then(|| (name, value.clone()))
+        });
+        changed.filter(|(name, _)| !["segment.bytes", "flush"].contains(name)).collect()
+    }
+
     fn plugins(&self) -> String {
         self.plugins.iter().map(|plugin| plugin.plugin.as_str()).collect::<Vec<_>>().join(", ")
     }
@@ -122,6 +146,7 @@ pub fn topic_detail(topic: &TopicView) -> String {
         ("flush", topic.flush.clone()),
         ("size", ByteSize::bytes(topic.bytes).to_string()),
     ];
+    head.extend(topic.changed_settings());
     if let Some(site) = &topic.mirror_of {
         head.push(("mirror of", site.clone()));
     }
@@ -162,10 +187,12 @@ pub mod tests {
 
     /// A topic with a damaged partition.
     pub fn sample() -> TopicDescription {
+        let mut config = TopicConfig::default();
+        config.set("retention.bytes", "1 MiB").unwrap();
         TopicDescription {
             name: "orders".parse().unwrap(),
             id: TopicId::random(),
-            config: TopicConfig::default(),
+            config,
             mirror_of: Some("berlin".parse().unwrap()),
             attachments: vec![],
             partitions: vec![PartitionDescription {
@@ -190,6 +217,7 @@ pub mod tests {
         assert_eq!(json["name"], "orders");
         assert_eq!(json["mirror_of"], "berlin");
         assert_eq!(json["segment_bytes"], 64 << 20);
+        assert_eq!(json["settings"]["retention.ms"], "7d");
         assert_eq!(json["bytes"], 2_048);
         let partition = &json["partitions"][0];
         assert_eq!(partition["high_watermark"], 1_510);
@@ -205,6 +233,8 @@ pub mod tests {
         }
         let text = topic_detail(&topic);
         assert!(text.contains("sealed: no space; 20 to 30 damaged"), "{text}");
+        assert!(text.contains("retention.bytes") && !text.contains("segment.ms"), "{text}");
+        assert_eq!(topic.starts(), "orders partition 0 begins at offset 10\n");
         assert!(topic_table(&[]).contains("topic create"));
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_types::{
     Attachment, Hook, Incarnation, LeaderEpoch, LinkName, LinkSpec, Offset, PartitionId,
     PluginHash, PluginLimits, PluginName, PluginVersion, PoisonPolicy, ProducerEpoch, ProducerId,
-    Secret, SiteName, TopicConfig, TopicId, TopicName,
+    Secret, SiteName, StartPosition, TopicConfig, TopicId, TopicName,
 };
 
 use super::{AttachmentStatus, ErrorBody, LinkStatus, NodeStatus};
@@ -58,6 +58,22 @@ pub enum Request {
     LinkStatus(LinkName),
     /// End a link. What was copied stays there.
     RemoveLink(LinkName),
+    /// Change a topic's settings.
+    ConfigureTopic {
+        /// Its name.
+        name: TopicName,
+        /// Names and new values; see [`TopicConfig::set`].
+        settings: Vec<(String, String)>,
+    },
+    /// Remove a topic's records from the start.
+    TrimTopic {
+        /// Its name.
+        name: TopicName,
+        /// The partition; all of them where `None`.
+        partition: Option<PartitionId>,
+        /// The first record that stays. Gone for good are those before it.
+        to: StartPosition,
+    },
 }
 
 /// The answer.
@@ -69,7 +85,8 @@ pub enum Response {
     Status(NodeStatus),
     /// To [`Request::InitProducer`].
     Producer(ProducerIdentity),
-    /// To [`Request::CreateTopic`] and [`Request::DescribeTopic`].
+    /// To [`Request::CreateTopic`], [`Request::DescribeTopic`], [`Request::ConfigureTopic`] and
+    /// [`Request::TrimTopic`].
     Topic(TopicDescription),
     /// To [`Request::ListTopics`].
     Topics(Vec<TopicDescription>),

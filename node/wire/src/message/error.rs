@@ -65,6 +65,8 @@ pub enum ErrorCode {
     ShuttingDown,
     /// A fault of the node; its log has the details.
     Internal,
+    /// The disk is full; nothing was written.
+    DiskFull,
 }
 
 /// An error with what the receiver needs to act on it.

@@ -32,8 +32,8 @@ pub use mirror::{
 };
 pub use produce::{BatchAck, OpenProduce, ProduceBatch, ProduceReply};
 pub use status::{
-    AttachmentStatus, LinkPartitionStatus, LinkState, LinkStatus, NodeStatus, PluginStats,
-    SealedLog,
+    AttachmentStatus, DamagedLog, DroppedLog, LinkPartitionStatus, LinkState, LinkStatus,
+    NodeStatus, PluginStats, SealedLog, StorageStatus,
 };
 pub use subscribe::{OpenSubscribe, PartitionStart, SubscribeReply};
 

@@ -34,6 +34,10 @@ pub struct NodeStatus {
     pub records_stored: u64,
     /// Logs that take no more writes.
     pub sealed: Vec<SealedLog>,
+    /// Logs with records that cannot be read.
+    pub damaged: Vec<DamagedLog>,
+    /// The disk under the logs.
+    pub storage: StorageStatus,
     /// Plugins at work.
     pub attachments: Vec<AttachmentStatus>,
     /// Links to other sites.
@@ -49,6 +53,64 @@ pub struct SealedLog {
     pub partition: PartitionId,
     /// The first failure.
     pub reason: String,
+}
+
+/// A log of which a part was lost.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DamagedLog {
+    /// Its topic.
+    pub topic: TopicName,
+    /// Its partition.
+    pub partition: PartitionId,
+    /// First offset of the first damaged range.
+    pub from: Offset,
+    /// Offset after the last damaged range.
+    pub end: Offset,
+    /// How many ranges there are.
+    pub ranges: u32,
+}
+
+/// The disk under the logs, and what was done to it since the node started.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct StorageStatus {
+    /// Room on the file system.
+    pub free: ByteSize,
+    /// Size of the file system.
+    pub total: ByteSize,
+    /// Why appends are refused, if they are: the disk is full.
+    pub full: Option<String>,
+    /// Bytes of batches that were appended.
+    pub accepted: ByteSize,
+    /// Bytes handed to the disk for them: logs with what is zeroed ahead, index, compaction. The
+    /// file system's own journal is not among them.
+    pub written: ByteSize,
+    /// Syncs of files.
+    pub syncs: u64,
+    /// Segment files that are open for appends.
+    pub open_files: u32,
+    /// Bytes removed by retention and trims.
+    pub deleted: ByteSize,
+    /// Bytes removed by compaction.
+    pub compacted: ByteSize,
+    /// What was dropped to make room, per log.
+    pub dropped: Vec<DroppedLog>,
+    /// Why the index is no longer written, if it is not: the next start reads the logs instead.
+    pub index_failure: Option<String>,
+}
+
+/// A log that lost its oldest records to a full disk, as it was told to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DroppedLog {
+    /// Its topic.
+    pub topic: TopicName,
+    /// Its partition.
+    pub partition: PartitionId,
+    /// First offset of the range dropped last.
+    pub from: Offset,
+    /// Offset after that range.
+    pub end: Offset,
+    /// Bytes dropped since the node started.
+    pub bytes: ByteSize,
 }
 
 /// A plugin on a topic's way, and how it does.

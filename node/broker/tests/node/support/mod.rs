@@ -7,5 +7,5 @@ mod wait;
 
 pub use node::{TestNode, text, texts, topic};
 pub use plugins::{Attach, variant};
-pub use raw::{MADE, Session, batch, garbage, stamped};
+pub use raw::{MADE, Session, batch, garbage, keyed, stamped};
 pub use wait::eventually;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidegate_broker::{Node, NodeConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
-use tidegate_types::{NodeId, TopicConfig, TopicName};
+use tidegate_types::{NodeId, TopicConfig, TopicName, limits};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
 
 use super::{Session, eventually, stamped};
@@ -144,6 +144,7 @@ fn config(data: &Path, site: &str, port: u16) -> NodeConfig {
         node: NodeId(1),
         listen: SocketAddr::from(([127, 0, 0, 1], port)),
         names: Vec::new(),
+        reserve: limits::DEFAULT_RESERVE,
     }
 }
 

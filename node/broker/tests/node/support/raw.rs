@@ -16,22 +16,31 @@ pub fn stamp(identity: ProducerIdentity, sequence: i32) -> ProducerStamp {
 
 /// A batch of these values, without a producer.
 pub fn batch(values: &[&str]) -> Bytes {
-    build(values, None)
+    build(values.iter().map(|value| (None, *value)), None)
 }
 
 /// A batch of these values.
 pub fn stamped(values: &[&str], identity: ProducerIdentity, sequence: i32) -> Bytes {
-    build(values, Some(stamp(identity, sequence)))
+    build(values.iter().map(|value| (None, *value)), Some(stamp(identity, sequence)))
+}
+
+/// A batch of these keys and values.
+pub fn keyed(records: &[(&str, &str)], identity: ProducerIdentity, sequence: i32) -> Bytes {
+    let records = records.iter().map(|(key, value)| (Some(*key), *value));
+    build(records, Some(stamp(identity, sequence)))
 }
 
 /// When the first record of each of these batches was made; those after it follow by a millisecond.
 pub const MADE: Timestamp = Timestamp(1_700_000_000_000);
 
-fn build(values: &[&str], stamp: Option<ProducerStamp>) -> Bytes {
+fn build<'r>(
+    records: impl Iterator<Item = (Option<&'r str>, &'r str)>,
+    stamp: Option<ProducerStamp>,
+) -> Bytes {
     let mut builder = BatchBuilder::new(BuildOptions { stamp, ..BuildOptions::default() });
-    for (index, value) in values.iter().enumerate() {
+    for (index, (key, value)) in records.enumerate() {
         let at = Timestamp(MADE.0 + index as i64);
-        builder.push(at, None, Some(value.as_bytes()), []).unwrap();
+        builder.push(at, key.map(str::as_bytes), Some(value.as_bytes()), []).unwrap();
     }
     builder.build().unwrap().into()
 }
