@@ -1,11 +1,11 @@
 //! Fetch over QUIC from the page cache, beside the toy that sends its file.
 
+use tidegate_bench_common::table::{Row, Table};
 use tidegate_types::{Acks, Flush, TopicName};
 
 use crate::Failure;
 use crate::load::{self, Load};
 use crate::node::BenchNode;
-use crate::table::{Row, Table};
 use crate::toy::Toy;
 
 /// Measures both.

@@ -1,11 +1,11 @@
 //! Ingest over QUIC, durable and not, beside the toy.
 
+use tidegate_bench_common::table::{Row, Table};
 use tidegate_types::{Acks, Flush, TopicName};
 
 use crate::Failure;
 use crate::load::{self, Load};
 use crate::node::BenchNode;
-use crate::table::{Row, Table};
 use crate::toy::Toy;
 
 /// Batches of 320 records of some 200 bytes are 64 KB or a little more.

@@ -9,8 +9,6 @@ pub mod ingest;
 pub mod load;
 pub mod node;
 pub mod plugin;
-pub mod table;
 pub mod toy;
 
-/// Whatever went wrong; a bench has nobody to handle it.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub use tidegate_bench_common::Failure;

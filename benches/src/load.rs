@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tidegate_record::{BatchBuilder, BuildOptions};
+use tidegate_bench_common::sample;
 use tidegate_transport::{ClientTls, ConnectOptions, Connection, Connector, Identity};
-use tidegate_types::{Acks, PartitionId, StartPosition, Timestamp, TopicName};
+use tidegate_types::{Acks, PartitionId, StartPosition, TopicName};
 use tidegate_wire::{Open, OpenProduce, OpenSubscribe, ProduceBatch, ProduceReply, SubscribeReply};
 
 use crate::Failure;
@@ -49,38 +48,6 @@ impl Run {
     }
 }
 
-/// A value as a sensor sends it: JSON of about 200 bytes.
-#[must_use]
-pub fn value(n: u64) -> String {
-    let temperature = 20.0 + (n * 7_919 % 1_000) as f64 / 50.0;
-    format!(
-        "{{\"device\":\"sensor-{:04}\",\"sequence\":{},\"temperature\":{temperature:.3},\
-         \"humidity\":{:.1},\"pressure\":{:.1},\"status\":\"ok\",\"firmware\":\"2.11.4\",\
-         \"site\":\"berlin-{:02}\",\"note\":\"periodic reading\"}}",
-        n % 4_096,
-        1_000_000_000 + n,
-        40.0 + (n % 200) as f64 / 10.0,
-        990.0 + (n % 400) as f64 / 10.0,
-        n % 16,
-    )
-}
-
-/// One batch of such records, with keys and two headers.
-///
-/// # Errors
-/// If it is too large.
-pub fn batch(first: u64, records: u32) -> Result<Bytes, Failure> {
-    let mut builder = BatchBuilder::new(BuildOptions::default());
-    for n in first..first + u64::from(records) {
-        let key = format!("sensor-{:09}", n % 4_096);
-        let headers: [(&[u8], Option<&[u8]>); 2] =
-            [(b"unit", Some(b"celsius")), (b"trace", Some(b"00-4bf92f3577b34da6"))];
-        let at = Timestamp(1_700_000_000_000 + n as i64);
-        builder.push(at, Some(key.as_bytes()), Some(value(n).as_bytes()), headers)?;
-    }
-    Ok(builder.build()?.into())
-}
-
 /// Dials a server with the client's certificate in `tls`.
 ///
 /// # Errors
@@ -99,7 +66,7 @@ pub async fn produce(
     topic: &TopicName,
     load: &Load,
 ) -> Result<Run, Failure> {
-    let batch = batch(0, load.per_batch)?;
+    let batch = sample::batch(0, load.per_batch)?;
     let open = Open::Produce(OpenProduce { topic: topic.clone(), acks: load.acks, producer: None });
     let (mut sender, mut receiver) = connection.open(&open, &[]).await?;
     match receiver.recv::<ProduceReply>().await? {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use tidegate_benches::table::Table;
+use tidegate_bench_common::table::Table;
 use tidegate_benches::{Failure, fetch, ingest, plugin};
 
 /// Measures Tidegate beside its baselines.

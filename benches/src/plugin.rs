@@ -5,6 +5,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tidegate_bench_common::sample;
+use tidegate_bench_common::table::{Row, Table};
 use tidegate_bench_guest::convert;
 use tidegate_plugin::apply::{Applier, Origin};
 use tidegate_plugin::{Columns, HostConfig, Limits, PluginHost, RunContext};
@@ -18,7 +20,6 @@ use tidegate_wire::{AttachRequest, Request};
 use crate::Failure;
 use crate::load::{self, Load};
 use crate::node::BenchNode;
-use crate::table::{Row, Table};
 
 /// The JSON transform.
 const CONVERT: &[u8] = include_bytes!(env!("BENCH_GUEST"));
@@ -79,7 +80,7 @@ fn on_one_thread(table: &mut Table, rounds: usize) -> Result<(), Failure> {
     let host = PluginHost::new(HostConfig::new(dir.path()))?;
     let installed = host.install(tidegate_test_guests::KEEP)?;
     let mut instance = host.load(&installed.hash)?.instantiate("\"all\"", Limits::default())?;
-    let bytes = load::batch(0, PER_BATCH)?;
+    let bytes = sample::batch(0, PER_BATCH)?;
     let (batch, _) = Batch::parse(&bytes)?;
     let topic = TopicName::new("bench")?;
     let origin = Origin {
@@ -125,7 +126,7 @@ fn native(table: &mut Table, rounds: usize) -> Result<(), Failure> {
     let host = PluginHost::new(HostConfig::new(dir.path()))?;
     let installed = host.install(CONVERT)?;
     let mut instance = host.load(&installed.hash)?.instantiate("{}", Limits::default())?;
-    let values: Vec<String> = (0..1_000).map(load::value).collect();
+    let values: Vec<String> = (0..1_000).map(sample::value).collect();
     let context = RunContext { topic: "t".into(), partition: 0, partitions: 1, seed: 0 };
     let mut columns = Columns::new();
     let (mut baseline, mut ours) = (Vec::new(), Vec::new());

@@ -1,15 +1,15 @@
-//! Results: two sides, their medians, the ratio.
+//! Results: two sides, their medians, the ratio and how far it spread.
 
 use std::fmt::Write;
 
-/// One comparison.
+/// One comparison, or a figure that stands alone.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// What was measured.
     pub what: String,
     /// Its unit.
     pub unit: &'static str,
-    /// The baseline's figures, one a round.
+    /// The baseline's figures, one a round; none if there is nothing to compare with.
     pub baseline: Vec<f64>,
     /// Ours.
     pub ours: Vec<f64>,
@@ -34,42 +34,65 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 impl Row {
-    /// Ours by the baseline's, or less it, at the median over rounds.
+    /// Ours by the baseline's, or less it, round by round.
     #[must_use]
-    pub fn verdict(&self) -> f64 {
+    pub fn each(&self) -> Vec<f64> {
         let pairs = self.baseline.iter().zip(&self.ours);
-        let each: Vec<f64> =
-            pairs.map(|(b, o)| if self.difference { o - b } else { o / b }).collect();
-        median(&each)
+        pairs.map(|(b, o)| if self.difference { o - b } else { o / b }).collect()
+    }
+
+    /// The median of [`each`](Row::each); `None` without a baseline.
+    #[must_use]
+    pub fn verdict(&self) -> Option<f64> {
+        let each = self.each();
+        (!each.is_empty()).then(|| median(&each))
+    }
+
+    /// The least and the greatest of what the row is judged by.
+    #[must_use]
+    pub fn spread(&self) -> (f64, f64) {
+        let each = if self.baseline.is_empty() { self.ours.clone() } else { self.each() };
+        let least = each.iter().copied().min_by(f64::total_cmp);
+        let greatest = each.iter().copied().max_by(f64::total_cmp);
+        (least.unwrap_or(0.0), greatest.unwrap_or(0.0))
     }
 }
 
 impl Table {
     /// Adds a comparison and tells it on stderr, since a run takes minutes.
     pub fn add(&mut self, row: Row) {
-        eprintln!("{}: {:.3}", row.what, row.verdict());
+        let shown = row.verdict().unwrap_or_else(|| median(&row.ours));
+        eprintln!("{}: {shown:.3}", row.what);
         self.rows.push(row);
     }
 
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
+        let widths = self.rows.iter().map(|row| row.what.chars().count());
+        let wide = widths.max().unwrap_or(0).max(52);
         let mut text = format!(
-            "{:<52} {:>12} {:>12} {:>10}  {:<10} {}\n",
-            "what", "baseline", "tidegate", "verdict", "unit", "budget"
+            "{:<wide$} {:>12} {:>12} {:>10} {:>15}  {:<10} {}\n",
+            "what", "baseline", "tidegate", "verdict", "spread", "unit", "budget"
         );
         for row in &self.rows {
             let sign = if row.difference { "+" } else { "x" };
-            _ = writeln!(
-                text,
-                "{:<52} {:>12.1} {:>12.1} {sign:>4}{:>6.2}  {:<10} {}",
+            let (least, greatest) = row.spread();
+            let (baseline, verdict) = match row.verdict() {
+                Some(verdict) => {
+                    (format!("{:.1}", median(&row.baseline)), format!("{sign}{verdict:>6.2}"))
+                }
+                None => ("-".to_owned(), "-".to_owned()),
+            };
+            let line = format!(
+                "{:<wide$} {baseline:>12} {:>12.1} {verdict:>10} {:>15}  {:<10} {}",
                 row.what,
-                median(&row.baseline),
                 median(&row.ours),
-                row.verdict(),
+                format!("{least:.2}..{greatest:.2}"),
                 row.unit,
                 row.budget
             );
+            _ = writeln!(text, "{}", line.trim_end());
         }
         text
     }
