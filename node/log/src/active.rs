@@ -312,7 +312,7 @@ impl Active {
             self.checkpointed = self.synced;
         }
         let old = Opened { file: Arc::clone(&self.file), index: Arc::clone(&index) };
-        log.shared.opened.put(log.id, closed.base, old);
+        log.shared.opened.put((log.id, closed.base, closed.generation), old);
 
         let meta =
             SegmentMeta { len: 0, next: base, max_timestamp: tidegate_types::Timestamp::NONE };

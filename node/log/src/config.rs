@@ -45,6 +45,11 @@ pub struct StoreConfig {
     /// Threads on which many logs are opened together. Default 4. With 1, as simulations want it,
     /// everything happens in order.
     pub opening_threads: usize,
+    /// Memory for the keys that one compaction looks at; taken while it runs. Default 16 MiB: half
+    /// a million keys. With more, a log is compacted in several passes.
+    pub compaction_memory: ByteSize,
+    /// Bytes that compaction reads and writes in a second, at most. Default 32 MiB.
+    pub cleaning_rate: ByteSize,
     /// Told whenever a log grew or became durable.
     pub on_advance: Option<OnAdvance>,
 }
@@ -58,6 +63,8 @@ impl Default for StoreConfig {
             clean_interval: Duration::from_secs(30),
             uncovered: ByteSize::mib(64),
             opening_threads: 4,
+            compaction_memory: ByteSize::mib(16),
+            cleaning_rate: ByteSize::mib(32),
             on_advance: None,
         }
     }
@@ -72,6 +79,8 @@ impl fmt::Debug for StoreConfig {
             .field("clean_interval", &self.clean_interval)
             .field("uncovered", &self.uncovered)
             .field("opening_threads", &self.opening_threads)
+            .field("compaction_memory", &self.compaction_memory)
+            .field("cleaning_rate", &self.cleaning_rate)
             .field("on_advance", &self.on_advance.is_some())
             .finish()
     }

@@ -224,6 +224,19 @@ pub struct DamageRange {
 }
 
 impl DamageRange {
+    /// Adds a range to others; they rise, and those that overlap become one.
+    pub(crate) fn insert(ranges: &mut Vec<DamageRange>, range: DamageRange) {
+        ranges.push(range);
+        ranges.sort_by_key(|range| range.from);
+        ranges.dedup_by(|later, earlier| {
+            let overlaps = later.from <= earlier.end;
+            if overlaps {
+                earlier.end = earlier.end.max(later.end);
+            }
+            overlaps
+        });
+    }
+
     /// Whether `offset` is one of them.
     #[must_use]
     pub const fn contains(&self, offset: Offset) -> bool {

@@ -14,6 +14,9 @@ const DELETED: &str = ".deleted";
 /// The `incarnation` file until it is synced.
 const NEW_INCARNATION: &str = "incarnation.new";
 
+/// Ends the name of a compacted segment while it is being written.
+const CLEANED: &str = ".log.cleaned";
+
 const INCARNATION_FIRST_LINE: &str = "tidegate log 1\n";
 
 pub(crate) fn topics(root: &Path) -> PathBuf {
@@ -34,6 +37,16 @@ pub(crate) fn deleted_partition(root: &Path, log: TopicPartition) -> PathBuf {
 
 pub(crate) fn segment(folder: &Path, base: Offset) -> PathBuf {
     folder.join(format!("{:020}.log", base.0))
+}
+
+/// Where the compacted segment is written that is to begin at `base`.
+pub(crate) fn cleaned(folder: &Path, base: Offset) -> PathBuf {
+    folder.join(format!("{:020}{CLEANED}", base.0))
+}
+
+/// Whether a file is a compacted segment that did not get its place.
+pub(crate) fn is_cleaned(name: &str) -> bool {
+    name.ends_with(CLEANED)
 }
 
 /// The base offset that a segment's file name tells; `None` for any other file.

@@ -15,12 +15,13 @@
 //! <root>/topics/<topic uuid>/<partition>/         one log; uuid hyphenated, partition decimal
 //!     incarnation                                 tells this life of the log from others
 //!     <base offset, 20 digits>.log                a segment
+//!     <base offset, 20 digits>.log.cleaned        one that compaction is writing; of no meaning
 //! <root>/topics/<topic uuid>/<partition>.deleted/ a log being removed; the next start finishes it
 //! ```
 //!
 //! **A segment** is record batches (Kafka's v2, see `tidegate-record`) end to end, from byte 0. Base
 //! offsets rise; where one is greater than the end of the batch before, the offsets between are a
-//! hole. Only the last segment may be followed by anything: zeros that were written ahead (a batch's
+//! hole, as compaction makes them. Only the last segment may be followed by anything: zeros that were written ahead (a batch's
 //! length field is never zero there), or, after a crash, a torn tail.
 //!
 //! **`incarnation`** is text, 32 bytes: the line `tidegate log 1`, then 16 lower-case hexadecimal
@@ -38,7 +39,7 @@
 //! | `sparse` | postcard: entries of offset, position, latest timestamp before, each less the entry before it |
 //! | `producers` | the offset it was taken at (i64, big-endian), then postcard: producers with their epoch, unbroken run and last batches |
 //! | `durable` | the offset up to which the log is known to be synced (i64, big-endian) |
-//! | `cleaning` | postcard: closed segments and the active one by base offset, each with the uptime since which it is held so |
+//! | `cleaning` | postcard: closed segments and the active one by base offset, each with the uptime since which it is held so; the end of what was compacted; how many tombstones are in there, and up to where they were removed; offsets with the uptime since which all before them is clean |
 //! | `uptime` | how long the store was open, over all its lives, in milliseconds (u64, big-endian) |
 //!
 //! Each value ends with a CRC-32C (4 bytes, little-endian) over the table's name, the key and what is
@@ -59,12 +60,13 @@
 //!    sync seals the log, and no sync is tried twice.
 //! 8. A log's start is stored before anything before it is removed, and never moves back; files that
 //!    lie wholly before it are removed when the log is opened.
-//! 9. Within one append batches are judged together: all are staged, or none.
+//! 9. A segment that begins before the end of the one before it was merged into that one: it is
+//!    removed when the log is opened.
+//! 10. Within one append batches are judged together: all are staged, or none.
 //!
 //! # What it does not do
 //!
-//! No replication; no decoding of records except to find a
-//! timestamp. CRCs are verified by whoever appends, and again by recovery; reads leave that to the
+//! No replication; no decoding of records except to find a timestamp, and to compact. CRCs are verified by whoever appends, and again by recovery; reads leave that to the
 //! reader.
 
 mod active;

@@ -131,6 +131,12 @@ impl Producers {
         Err(out_of_order(newest.last.advance(1)))
     }
 
+    /// Whether the producer's latest batch begins at `base`.
+    pub(crate) fn is_last(&self, id: ProducerId, base: Offset) -> bool {
+        let newest = self.known.get(&id).and_then(Producer::last);
+        newest.is_some_and(|written| written.base_offset == base)
+    }
+
     /// Notes a batch that is in the log; gives what puts the producer back as it was.
     pub(crate) fn note(&mut self, header: &BatchHeader) -> Option<Undo> {
         let stamp = counted(header)?;

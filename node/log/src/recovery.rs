@@ -116,6 +116,7 @@ pub(crate) fn recover(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Recovered
         entries => entries.map_err(OpenError::io("list", &folder))?,
     };
     let stored = files::read_incarnation(disk, &folder).map_err(OpenError::io("read", &folder))?;
+    clean::remove_unfinished(shared, &folder, &entries)?;
     let mut segment_files = Vec::new();
     for entry in entries {
         if let Some(base) = files::segment_base(&entry.name).filter(|_| !entry.is_dir) {
@@ -324,6 +325,10 @@ impl<'s> Recovery<'s> {
         }
         let mut active = None;
         for (at, (base, len)) in segment_files.iter().enumerate() {
+            if *base < self.end {
+                clean::remove_superseded(self.shared, &self.folder, *base)?;
+                continue;
+            }
             match segment_files.get(at + 1) {
                 Some((next_base, _)) => self.take_closed(*base, *len, *next_base)?,
                 None => active = self.take_last(*base, *len)?,
@@ -358,16 +363,7 @@ impl<'s> Recovery<'s> {
         if range.from >= range.end || self.damage.contains(&range) {
             return;
         }
-        self.damage.push(range);
-        self.damage.sort_by_key(|range| range.from);
-        // Overlapping ones become one.
-        self.damage.dedup_by(|later, earlier| {
-            let overlaps = later.from <= earlier.end;
-            if overlaps {
-                earlier.end = earlier.end.max(later.end);
-            }
-            overlaps
-        });
+        DamageRange::insert(&mut self.damage, range);
     }
 
     fn row(&self, base: Offset) -> Option<SegmentMeta> {

@@ -32,6 +32,8 @@ enum Body {
     Closed {
         kept: Option<Arc<SparseIndex>>,
     },
+    /// Another segment took its place and its name: only those who found it before read it.
+    Replaced(Arc<Opened>),
 }
 
 /// A segment; shared between the writer and all readers.
@@ -39,6 +41,8 @@ enum Body {
 pub(crate) struct Segment {
     pub(crate) base: Offset,
     pub(crate) path: PathBuf,
+    /// Tells apart the segments that had this base one after the other.
+    pub(crate) generation: u64,
     len: AtomicU64,
     next: AtomicI64,
     max_timestamp: AtomicI64,
@@ -65,10 +69,23 @@ impl Segment {
         Segment::new(folder, base, meta, Body::Closed { kept })
     }
 
+    /// One that takes the place of others, of which the first is `replaced`.
+    pub(crate) fn instead_of(
+        replaced: &Segment,
+        folder: &Path,
+        meta: SegmentMeta,
+        index: Arc<SparseIndex>,
+    ) -> Segment {
+        let generation = replaced.generation + 1;
+        let closed = Segment::closed(folder, replaced.base, meta, Some(index));
+        Segment { generation, ..closed }
+    }
+
     fn new(folder: &Path, base: Offset, meta: SegmentMeta, body: Body) -> Segment {
         Segment {
             base,
             path: files::segment(folder, base),
+            generation: 0,
             len: AtomicU64::new(meta.len),
             next: AtomicI64::new(meta.next.0),
             max_timestamp: AtomicI64::new(meta.max_timestamp.0),
@@ -120,7 +137,7 @@ impl Segment {
     pub(crate) fn active_index(&self) -> Option<SparseIndex> {
         match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
             Body::Active { index, .. } => Some(index.clone()),
-            Body::Closed { .. } => None,
+            Body::Closed { .. } | Body::Replaced(_) => None,
         }
     }
 
@@ -128,8 +145,38 @@ impl Segment {
     pub(crate) fn active_entries(&self) -> usize {
         match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
             Body::Active { index, .. } => index.len(),
-            Body::Closed { .. } => 0,
+            Body::Closed { .. } | Body::Replaced(_) => 0,
         }
+    }
+
+    /// Keeps the file for those who still read the segment, whatever becomes of its name.
+    pub(crate) fn replace(&self, opened: Arc<Opened>) {
+        *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::Replaced(opened);
+    }
+
+    /// The index need not be kept: the database has it.
+    pub(crate) fn forget_index(&self) {
+        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        if let Body::Closed { kept } = &mut *body {
+            *kept = None;
+        }
+    }
+
+    fn replaced(&self) -> Option<Arc<Opened>> {
+        match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
+            Body::Replaced(opened) => Some(Arc::clone(opened)),
+            Body::Active { .. } | Body::Closed { .. } => None,
+        }
+    }
+
+    /// The file and the index, opened for reading unless they are open.
+    pub(crate) fn opened(
+        &self,
+        log: TopicPartition,
+        context: Context<'_>,
+    ) -> io::Result<Arc<Opened>> {
+        let (file, index) = self.look(log, context, SparseIndex::clone)?;
+        Ok(Arc::new(Opened { file, index: Arc::new(index) }))
     }
 
     /// Turns the active segment into a closed one.
@@ -147,13 +194,25 @@ impl Segment {
         let kept = match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
             Body::Active { file, index } => return Ok((Arc::clone(file), lookup(index))),
             Body::Closed { kept } => kept.clone(),
+            Body::Replaced(opened) => {
+                return Ok((Arc::clone(&opened.file), lookup(&opened.index)));
+            }
         };
-        let opened = match context.opened.get(log, self.base) {
+        let key = (log, self.base, self.generation);
+        let opened = match context.opened.get(key) {
             Some(opened) => opened,
             None => {
-                let file = context.disk.open(&self.path, OpenMode::Read)?;
-                let index = self.closed_index(log, context.index, kept, &*file)?;
-                context.opened.put(log, self.base, Opened { file: file.into(), index })
+                let open = || -> io::Result<Opened> {
+                    let file = context.disk.open(&self.path, OpenMode::Read)?;
+                    let index = self.closed_index(log, context.index, kept, &*file)?;
+                    Ok(Opened { file: file.into(), index })
+                };
+                let found = open();
+                // It may be gone already, or be the file that took this one's name.
+                match self.replaced() {
+                    Some(opened) => opened,
+                    None => context.opened.put(key, found?),
+                }
             }
         };
         Ok((Arc::clone(&opened.file), lookup(&opened.index)))
@@ -210,28 +269,29 @@ pub(crate) struct Opened {
     pub(crate) index: Arc<SparseIndex>,
 }
 
-type OpenedEntry = (TopicPartition, Offset, Arc<Opened>);
+/// The log, and the segment's base and generation.
+type OpenedKey = (TopicPartition, Offset, u64);
 
 /// The closed segments read most recently, the latest last.
 #[derive(Debug, Default)]
 pub(crate) struct OpenedSegments {
-    entries: Mutex<VecDeque<OpenedEntry>>,
+    entries: Mutex<VecDeque<(OpenedKey, Arc<Opened>)>>,
 }
 
 impl OpenedSegments {
-    fn get(&self, log: TopicPartition, base: Offset) -> Option<Arc<Opened>> {
+    fn get(&self, key: OpenedKey) -> Option<Arc<Opened>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = entries.iter().rposition(|(of, at, _)| (*of, *at) == (log, base))?;
+        let at = entries.iter().rposition(|(of, _)| *of == key)?;
         let entry = entries.remove(at)?;
-        let opened = Arc::clone(&entry.2);
+        let opened = Arc::clone(&entry.1);
         entries.push_back(entry);
         Some(opened)
     }
 
-    pub(crate) fn put(&self, log: TopicPartition, base: Offset, opened: Opened) -> Arc<Opened> {
+    pub(crate) fn put(&self, key: OpenedKey, opened: Opened) -> Arc<Opened> {
         let opened = Arc::new(opened);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.push_back((log, base, Arc::clone(&opened)));
+        entries.push_back((key, Arc::clone(&opened)));
         if entries.len() > OPENED {
             entries.pop_front();
         }
@@ -240,11 +300,11 @@ impl OpenedSegments {
 
     pub(crate) fn forget_segment(&self, log: TopicPartition, base: Offset) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|(of, at, _)| (*of, *at) != (log, base));
+        entries.retain(|((of, at, _), _)| (*of, *at) != (log, base));
     }
 
     pub(crate) fn forget(&self, log: TopicPartition) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|(of, _, _)| *of != log);
+        entries.retain(|((of, ..), _)| *of != log);
     }
 }

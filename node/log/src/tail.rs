@@ -114,6 +114,15 @@ impl Tails {
         self.count.store(queue.kept.len(), Ordering::Release);
     }
 
+    /// Lets go of all that is kept of a log: another file has taken the place of what was written.
+    pub(crate) fn forget(&self, tail: &Arc<Tail>) {
+        let mut queue = lock(&self.queue);
+        tail.rounds.write().unwrap_or_else(PoisonError::into_inner).clear();
+        queue.kept.retain(|kept| !Arc::ptr_eq(&kept.tail, tail));
+        queue.bytes = queue.kept.iter().map(|kept| kept.bytes).sum();
+        self.count.store(queue.kept.len(), Ordering::Release);
+    }
+
     /// Somebody reads at the log's end.
     pub(crate) fn note_reader(&self, tail: &Tail) {
         let now = self.tick.load(Ordering::Acquire);

@@ -1,7 +1,7 @@
 //! Moves a log's start, and removes the files that lie before it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -40,6 +40,14 @@ impl LogHandle {
         log.remove_before(&mut clean, to, Why::Trimmed)?;
         clean.ask_for_roll(log);
         Ok(log.offsets().start)
+    }
+
+    /// Up to where compaction came, and why it does not go on if it failed.
+    #[must_use]
+    pub fn compaction(&self) -> (Offset, Option<String>) {
+        let clean = lock(&self.log.clean);
+        let trouble = clean.stuck.as_ref().or(clean.trouble.as_ref());
+        (clean.row.compacted, trouble.map(|reason| reason.to_string()))
     }
 
     /// What the log lost to a full disk since it was opened.
@@ -146,6 +154,7 @@ impl Log {
         let DamageRange { from, end } = range;
         match why {
             Why::Trimmed => tracing::info!(log = %self.id, %from, %end, bytes, "trimmed"),
+            Why::Compacted => {}
             Why::TooOld => tracing::info!(log = %self.id, %from, %end, bytes, "past retention"),
             Why::Dropped => {
                 tracing::warn!(
@@ -206,7 +215,7 @@ pub(crate) fn sweep_trimmed(
     Ok(segment_files.into_iter().skip(count).collect())
 }
 
-fn remove(shared: &Shared, path: &PathBuf) -> Result<(), OpenError> {
+fn remove(shared: &Shared, path: &Path) -> Result<(), OpenError> {
     tracing::info!(path = %path.display(), "removing a file that the log no longer needs");
     shared.disk.remove_file(path).map_err(OpenError::io("remove", path))
 }

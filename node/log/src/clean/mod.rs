@@ -26,6 +26,7 @@
 //! It knows nothing of replicas: that nothing is trimmed beyond the high watermark is for the
 //! broker to see to.
 
+mod compact;
 mod head;
 mod retention;
 mod step;
@@ -33,30 +34,52 @@ mod step;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 use tidegate_env::Clock;
-use tidegate_types::{ByteSize, Offset, Timestamp};
+use tidegate_types::{ByteSize, LogPolicy, Offset, Timestamp};
 
-use crate::DamageRange;
 use crate::index::{Change, Index};
 use crate::log::{Log, lock};
+use crate::{DamageRange, IndexError};
 
+pub(crate) use compact::{remove_superseded, remove_unfinished};
 pub(crate) use head::sweep_trimmed;
 pub use step::MaintenanceStep;
 pub(crate) use step::start_thread;
 
 /// What the cleaner knows of a log, as it is stored.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct CleanRow {
     /// Closed segments by their base, each with the uptime at which it was first seen closed.
     pub(crate) closed: Vec<(Offset, Duration)>,
     /// The active segment, and the uptime at which it was first seen with records in it.
     pub(crate) filling: Option<(Offset, Duration)>,
+    /// Everything before this was compacted.
+    pub(crate) compacted: Offset,
+    /// Tombstones that lie there, as the last pass left them.
+    pub(crate) tombstones: u64,
+    /// Tombstones before this were removed.
+    pub(crate) swept: Offset,
+    /// Offsets, each with the uptime since which all before it is clean; rising.
+    pub(crate) horizons: Vec<(Offset, Duration)>,
+}
+
+impl Default for CleanRow {
+    fn default() -> CleanRow {
+        CleanRow {
+            closed: Vec::new(),
+            filling: None,
+            compacted: Offset::ZERO,
+            tombstones: 0,
+            swept: Offset::ZERO,
+            horizons: Vec::new(),
+        }
+    }
 }
 
 /// A log's part of the cleaner's state.
@@ -72,6 +95,13 @@ pub(crate) struct CleanState {
     /// The log was opened anew, or deleted: its files are not this state's any more.
     left: bool,
     dropped: Option<Dropped>,
+    /// The last closed segment when a pass found that transactions are not decided.
+    waits_at: Option<Offset>,
+    /// After a failure, the uptime at which compaction is tried again.
+    paused_until: Option<Duration>,
+    trouble: Option<Arc<str>>,
+    /// Why the log is not compacted any more until it is opened again.
+    stuck: Option<Arc<str>>,
 }
 
 impl CleanState {
@@ -127,16 +157,19 @@ pub struct CleanStats {
     pub trimmed: ByteSize,
     /// Bytes of the files dropped from a full disk.
     pub dropped: ByteSize,
+    /// Bytes by which compaction made files shorter.
+    pub compacted: ByteSize,
     /// Files that any of these removed.
     pub segments: u64,
 }
 
-/// Why the head of a log goes.
+/// Why bytes of a log go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Why {
     Trimmed,
     TooOld,
     Dropped,
+    Compacted,
 }
 
 /// A store's part of the cleaner's state: the time it has run, what it has removed, and the bell.
@@ -149,6 +182,7 @@ pub(crate) struct Cleaner {
     trimmed: AtomicU64,
     retained_out: AtomicU64,
     dropped: AtomicU64,
+    compacted: AtomicU64,
     segments: AtomicU64,
 }
 
@@ -170,6 +204,7 @@ impl Cleaner {
             trimmed: AtomicU64::new(0),
             retained_out: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            compacted: AtomicU64::new(0),
             segments: AtomicU64::new(0),
         }
     }
@@ -196,6 +231,7 @@ impl Cleaner {
             Why::Trimmed => &self.trimmed,
             Why::TooOld => &self.retained_out,
             Why::Dropped => &self.dropped,
+            Why::Compacted => &self.compacted,
         };
         counter.fetch_add(bytes, Ordering::Relaxed);
         self.segments.fetch_add(segments, Ordering::Relaxed);
@@ -207,8 +243,39 @@ impl Cleaner {
             retained_out: bytes(&self.retained_out),
             trimmed: bytes(&self.trimmed),
             dropped: bytes(&self.dropped),
+            compacted: bytes(&self.compacted),
             segments: self.segments.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// What the log's policy is now.
+fn policy(log: &Log) -> LogPolicy {
+    log.config().policy
+}
+
+/// The size up to which its segments grow.
+fn segment_bytes(log: &Log) -> u64 {
+    log.config().segment_bytes.get()
+}
+
+impl Log {
+    /// Tells the index what is known of the log, with the time that it is counted from.
+    fn store_row(&self, clean: &mut CleanState) -> Result<(), IndexError> {
+        let row = Change::Cleaning(self.id, clean.row.clone());
+        self.shared.index.commit(&[self.shared.cleaner.uptime(&*self.shared.clock), row])?;
+        clean.dirty = false;
+        Ok(())
+    }
+
+    /// Adds to what is damaged, and tells the index.
+    fn add_damage(&self, range: DamageRange) {
+        let mut damage = self.damage.write().unwrap_or_else(PoisonError::into_inner);
+        DamageRange::insert(&mut damage, range);
+        drop(damage);
+        // A failure was logged; the range is found again.
+        let change = Change::Damage(self.id, self.incarnation, range);
+        let _: Result<(), IndexError> = self.shared.index.commit(&[change]);
     }
 }
 

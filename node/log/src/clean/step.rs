@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_types::{ByteSize, Offset, WhenFull};
 
 use super::retention::{Closed, is_roll_due, new_start};
-use super::{CleanState, Now, Why, row_to_store};
+use super::{CleanState, Now, Why, compact, policy, row_to_store};
 use crate::OpenError;
 use crate::index::Change;
 use crate::log::{Log, lock};
@@ -21,7 +21,7 @@ const STORE_EVERY: Duration = Duration::from_secs(600);
 
 /// Starts the thread of an open store.
 pub(crate) fn start_thread(shared: &Arc<Shared>) -> Result<JoinHandle<()>, OpenError> {
-    let mut step = MaintenanceStep::new(Arc::clone(shared));
+    let mut step = MaintenanceStep { waits: true, ..MaintenanceStep::new(Arc::clone(shared)) };
     let bells = shared.cleaner.bells.clone();
     let run = move || {
         while !step.shared.is_closed() {
@@ -45,6 +45,12 @@ pub struct MaintenanceStep {
     shared: Arc<Shared>,
     /// The uptime when the index was told last.
     stored: Duration,
+    /// What compaction may read and write now, in bytes; spent ahead if negative.
+    allowance: i64,
+    /// The monotonic time up to which that was counted.
+    counted: Duration,
+    /// Whether compaction waits where it was too fast; else the caller sees to that.
+    waits: bool,
 }
 
 impl std::fmt::Debug for MaintenanceStep {
@@ -56,19 +62,15 @@ impl std::fmt::Debug for MaintenanceStep {
 impl MaintenanceStep {
     pub(crate) fn new(shared: Arc<Shared>) -> MaintenanceStep {
         let stored = shared.cleaner.now(&*shared.clock).uptime;
-        MaintenanceStep { shared, stored }
+        let counted = shared.clock.monotonic();
+        MaintenanceStep { shared, stored, allowance: 0, counted, waits: false }
     }
 
     /// Looks at every open log: removes what its policy no longer keeps, and asks the writer to
     /// close active segments that are old. What the writer closes is seen by the next look.
     pub fn run(&mut self) {
-        let now = self.shared.cleaner.now(&*self.shared.clock);
-        for log in self.shared.open_logs() {
-            if self.shared.is_closed() {
-                return;
-            }
-            tend(&log, now);
-        }
+        let now = look(&self.shared);
+        self.compact();
         if now.uptime.saturating_sub(self.stored) >= STORE_EVERY {
             self.stored = now.uptime;
             let mut changes: Vec<Change> =
@@ -78,6 +80,70 @@ impl MaintenanceStep {
             let _: Result<(), crate::IndexError> = self.shared.index.commit(&changes);
         }
     }
+}
+
+impl MaintenanceStep {
+    /// Compacts what is due, the log that needs it most first.
+    fn compact(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let now = shared.cleaner.now(&*shared.clock);
+            let Some((log, plan)) = dirtiest(&shared, now) else { return };
+            if !compact::run(&log, &plan, now, &mut |bytes| self.spend(bytes)) {
+                return;
+            }
+        }
+    }
+
+    /// Counts bytes that compaction read or wrote, and waits where that was too fast: never with a
+    /// lock held. A bell is answered meanwhile. False if the store closes.
+    fn spend(&mut self, bytes: u64) -> bool {
+        let rate = i64::try_from(self.shared.config.cleaning_rate.get()).unwrap_or(i64::MAX).max(1);
+        self.allowance = self.allowance.saturating_sub_unsigned(bytes);
+        while self.waits && !self.shared.is_closed() {
+            let now = self.shared.clock.monotonic();
+            let passed = now.saturating_sub(self.counted).as_micros();
+            self.counted = now;
+            let earned = passed.saturating_mul(rate.unsigned_abs().into()) / 1_000_000;
+            let earned = i64::try_from(earned).unwrap_or(i64::MAX);
+            // A quarter of a second's worth may be saved up.
+            self.allowance = self.allowance.saturating_add(earned).min(rate / 4);
+            if self.allowance >= 0 {
+                break;
+            }
+            let behind = self.allowance.unsigned_abs() as f64 / rate as f64;
+            let wait = Duration::from_secs_f64(behind.clamp(0.001, 1.0));
+            if self.shared.cleaner.bells.recv_timeout(wait).is_ok() {
+                look(&self.shared);
+            }
+        }
+        !self.shared.is_closed()
+    }
+}
+
+/// Looks at all logs.
+fn look(shared: &Shared) -> Now {
+    let now = shared.cleaner.now(&*shared.clock);
+    for log in shared.open_logs() {
+        if shared.is_closed() {
+            break;
+        }
+        tend(&log, now);
+    }
+    now
+}
+
+/// The log that needs compaction most, if any does.
+fn dirtiest(shared: &Shared, now: Now) -> Option<(Arc<Log>, compact::Plan)> {
+    if shared.index.given_up().is_some() {
+        return None;
+    }
+    let plans = shared.open_logs().into_iter().filter_map(|log| {
+        log.check_open().ok()?;
+        let plan = compact::plan(&log, &lock(&log.clean), &policy(&log), now)?;
+        Some((log, plan))
+    });
+    plans.max_by_key(|(log, plan)| (plan.share, log.id))
 }
 
 /// Does for one log what is due.
@@ -90,7 +156,7 @@ fn tend(log: &Arc<Log>, now: Now) {
     if !clean.leftover.is_empty() {
         log.unlink_leftover(&mut clean);
     }
-    let policy = log.config().policy;
+    let policy = policy(log);
     let segments = log.segments();
     let Some((active, closed)) = segments.split_last() else { return };
     let closed: Vec<Closed> = closed
@@ -104,6 +170,7 @@ fn tend(log: &Arc<Log>, now: Now) {
         .collect();
     let trimmed = log.offsets().start;
     let why = new_start(&policy, &closed, active.len(), now).filter(|start| *start > trimmed);
+    compact::note_horizon(&mut clean, &policy, now);
     let before = log.remove_before(&mut clean, why.unwrap_or(trimmed), why_of(why));
     if before.is_err() {
         return;
@@ -128,7 +195,7 @@ impl Shared {
     /// See [`LogStore::make_room`](crate::LogStore::make_room).
     pub(crate) fn make_room(&self, need: ByteSize) -> ByteSize {
         let mut logs = self.open_logs();
-        logs.retain(|log| log.config().policy.when_full == WhenFull::DropOldest);
+        logs.retain(|log| policy(log).when_full == WhenFull::DropOldest);
         logs.sort_by_key(|log| log.id);
         let uptime = self.cleaner.now(&*self.clock).uptime;
         let mut freed = 0;

@@ -29,6 +29,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use tidegate_env::{Disk, OpenMode};
 use tidegate_types::{ByteSize, Offset, TopicPartition};
 
+use crate::DamageRange;
 use crate::sparse::SparseIndex;
 use rows::{CLEANING, DURABLE, LOG_KEY, LOGS, PRODUCERS, Rows, SEGMENTS, SPARSE, TABLES};
 use rows::{UPTIME, UPTIME_KEY, decode_uptime, encode_uptime};
@@ -326,6 +327,15 @@ impl Open {
                     Change::Durable(log, offset) => {
                         let content = offset.0.to_be_bytes().to_vec();
                         put(DURABLE, &mut durable, &log_key(*log), content)?;
+                    }
+                    Change::Damage(log, incarnation, range) => {
+                        let key = log_key(*log);
+                        let stored = stored_meta(&logs, &key)?;
+                        // Without a row the log is scanned, and the damage found again.
+                        if let Some(mut meta) = stored.filter(|m| m.incarnation == *incarnation) {
+                            DamageRange::insert(&mut meta.damage, *range);
+                            put(LOGS, &mut logs, &key, encode(&meta))?;
+                        }
                     }
                     Change::RemoveSegment(log, base) => {
                         let key = segment_key(*log, *base);

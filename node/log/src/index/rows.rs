@@ -126,6 +126,8 @@ pub(crate) enum Change {
     /// The log's start; epochs and damage before it go.
     Start(TopicPartition, Incarnation, Offset),
     Segment(TopicPartition, Offset, SegmentMeta, Arc<SparseIndex>),
+    /// What of a log was found to be damaged.
+    Damage(TopicPartition, Incarnation, DamageRange),
     RemoveSegment(TopicPartition, Offset),
     RemoveSegments(TopicPartition),
     Producers(TopicPartition, Offset, Snapshot),
