@@ -2,7 +2,8 @@
 //!
 //! A child tells its figures as one line of words on stdout.
 
-use std::io::Write;
+use std::io::{IoSlice, Write};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tidegate_bench_common::Failure;
-use tidegate_env::{DirEntry, Disk, DiskFile, OpenMode, RealDisk};
+use tidegate_env::{DirEntry, Disk, DiskFile, OpenMode, RealDisk, Space};
 use tidegate_types::Flush;
 
 use crate::drive::{Load, Logs, Spread, drive};
@@ -195,6 +196,14 @@ impl Disk for NoSync {
     fn exists(&self, path: &Path) -> std::io::Result<bool> {
         RealDisk.exists(path)
     }
+
+    fn sync_files(&self, files: &[&dyn DiskFile]) -> Vec<std::io::Result<()>> {
+        files.iter().map(|_| Ok(())).collect()
+    }
+
+    fn space(&self, path: &Path) -> std::io::Result<Space> {
+        RealDisk.space(path)
+    }
 }
 
 impl DiskFile for NoSyncFile {
@@ -206,8 +215,20 @@ impl DiskFile for NoSyncFile {
         self.0.write_at(offset, data)
     }
 
+    fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> std::io::Result<usize> {
+        self.0.read_into(offset, len, out)
+    }
+
+    fn write_vectored_at(&self, offset: u64, bufs: &[IoSlice<'_>]) -> std::io::Result<()> {
+        self.0.write_vectored_at(offset, bufs)
+    }
+
     fn sync_data(&self) -> std::io::Result<()> {
         Ok(())
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_fd()
     }
 
     fn len(&self) -> std::io::Result<u64> {

@@ -50,6 +50,9 @@ struct Arguments {
     /// Folder to measure in; a temporary one is made there, and removed.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Measure only what has this in its name.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Tiny sizes: shows that every bench works, measures nothing.
     #[arg(long)]
     smoke: bool,
@@ -98,11 +101,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(role) = arguments.child {
         return child::run(role, &dir, arguments.logs);
     }
-    let setup = if arguments.smoke {
+    let mut setup = if arguments.smoke {
         Setup::smoke(&dir)?
     } else {
         Setup::new(&dir, arguments.rounds, arguments.millis, arguments.size)?
     };
+    setup.only.clone_from(&arguments.only);
     eprintln!("{}", host::describe(&setup.dir)?);
     let mut table = Table::default();
     for (what, measure) in BENCHES {
@@ -118,7 +122,13 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprint!("error: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprint!(": {cause}");
+                source = cause.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }

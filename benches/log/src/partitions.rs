@@ -31,6 +31,9 @@ const WRITERS: usize = 16;
 pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
     let batch = sample::batch(0, 15)?;
     for &partitions in &setup.partitions {
+        if !setup.wants(&format!("over {partitions} partitions")) {
+            continue;
+        }
         let count = partitions as usize;
         let mut load = Load {
             writers: WRITERS,
@@ -42,11 +45,6 @@ pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
             bytes: setup.bytes,
         };
         let dir = setup.fresh()?;
-        let one_dir = tempfile::tempdir_in(dir.path())?;
-        let each_dir = tempfile::tempdir_in(dir.path())?;
-        let one = Toy::start(one_dir.path(), 1, Sync::Always(ONE))?;
-        let each = Toy::start(each_dir.path(), count, Sync::Always(EACH))?;
-
         let made = setup::open(&dir.path().join("made"))?;
         let started = Instant::now();
         setup::logs(&made, 0..partitions, setup::config(Flush::Always))?;
@@ -59,6 +57,11 @@ pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
             difference: false,
         });
         drop(made);
+
+        let one_dir = tempfile::tempdir_in(dir.path())?;
+        let each_dir = tempfile::tempdir_in(dir.path())?;
+        let one = Toy::start(one_dir.path(), 1, Sync::Always(ONE))?;
+        let each = Toy::start(each_dir.path(), count, Sync::Always(EACH))?;
 
         // Those that are measured have been there before: made without syncs, closed, opened.
         let root = dir.path().join("store");

@@ -38,6 +38,8 @@ pub struct Setup {
     pub idle: Vec<u32>,
     /// Appends in a turn, where they are counted.
     pub appends: u32,
+    /// What a comparison must have in its name to be made.
+    pub only: String,
 }
 
 impl Setup {
@@ -58,6 +60,7 @@ impl Setup {
             killed_logs: 1_000,
             idle: vec![1_000, 10_000],
             appends: 200,
+            only: String::new(),
         })
     }
 
@@ -79,6 +82,12 @@ impl Setup {
             appends: 10,
             ..Setup::new(dir, 1, 1, 1)?
         })
+    }
+
+    /// Whether this comparison is wanted.
+    #[must_use]
+    pub fn wants(&self, what: &str) -> bool {
+        what.contains(&self.only)
     }
 
     /// A fresh folder, removed when dropped.

@@ -21,6 +21,10 @@ use crate::setup::{self, Setup};
 /// If a child fails.
 pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
     for logs in [setup.killed_logs, 1] {
+        let what = |what: &str| format!("start after kill -9, {logs} logs: {what}");
+        if !setup.wants(&what("")) {
+            continue;
+        }
         let dir = setup.fresh()?;
         let root = dir.path().join("store");
         let (mut bare, mut warm, mut cold) = (Vec::new(), Vec::new(), Vec::new());
@@ -48,7 +52,6 @@ pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
             }
             cold.push(told(&root, logs)?[0]);
         }
-        let what = |what: &str| format!("start after kill -9, {logs} logs: {what}");
         let alone = |what: String, unit, ours| Row {
             what,
             unit,
