@@ -56,6 +56,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) fn append(failure: &AppendError) -> ErrorBody {
     let code = match failure {
         AppendError::Backlog { .. } => ErrorCode::Overloaded,
+        AppendError::DiskFull { .. } => ErrorCode::DiskFull,
         AppendError::Closed => ErrorCode::ShuttingDown,
         AppendError::Deleted => ErrorCode::UnknownTopic,
         AppendError::Sealed { .. } => ErrorCode::LogSealed,

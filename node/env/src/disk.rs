@@ -152,6 +152,17 @@ pub trait DiskFile: Send + Sync + Debug {
     /// need no new blocks and a sync after them no journal commit. Durable like any write.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
 
+    /// Takes up the blocks for a file of `len` bytes, which it then has; what is in them is not
+    /// said. Cheaper than [`allocate`](DiskFile::allocate) where the file system can do so.
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        self.allocate(0, len)
+    }
+
+    /// The file that this one stands before; `None` if it is the file itself.
+    fn beneath(&self) -> Option<&dyn DiskFile> {
+        None
+    }
+
     /// The system's own handle, for calls that take one; `None` where there is no such thing.
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -4,7 +4,8 @@
 //! what was not synced, tears writes, runs out of space and flips bits, all from a seed, so that a
 //! failing run can be played again.
 //!
-//! [`GroupDisk`] syncs the files of many logs for the price of few.
+//! [`GroupDisk`] syncs the files of many logs for the price of few; [`MeteredDisk`]
+//! counts.
 //!
 //! Nothing here knows of logs, batches or the network.
 
@@ -12,6 +13,7 @@ mod clock;
 pub mod disk;
 mod group;
 mod group_choice;
+mod metered;
 mod real;
 mod rng;
 mod sim;
@@ -19,6 +21,7 @@ mod sim;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode, Space};
 pub use group::GroupDisk;
+pub use metered::{DiskMeter, MeteredDisk};
 pub use real::RealDisk;
 pub use rng::Rng;
 pub use sim::{DiskCounts, Fault, FaultKind, FaultOn, SimDisk};

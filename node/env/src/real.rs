@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use tidegate_types::ByteSize;
 
@@ -228,6 +229,13 @@ impl DiskFile for RealFile {
             at += piece;
         }
         Ok(())
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.allocate(0, len),
+            other => Ok(other?),
+        }
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

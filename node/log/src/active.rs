@@ -1,29 +1,75 @@
 //! The writing end of a log: the active segment and what is staged for it.
 //!
 //! Used on the writer thread alone. A request is judged whole before anything of it is staged;
-//! staged batches go out in one write; a full segment is closed before the batch that does not fit.
-//! Any error here seals the log: what reached the file is then not known.
+//! staged batches go out in one write; a full segment is closed before the request that does not
+//! fit.
+//!
+//! A write for which the disk has no room is undone: what was staged is forgotten, what reached the
+//! file is cut off again, durably, and the log goes on. Any other error seals the log, since what
+//! reached the file is then not known, and so does any error of a sync.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use tidegate_env::{DiskFile, OpenMode};
-use tidegate_record::{BatchHeader, set_base_offset, set_leader_epoch};
+use tidegate_record::BatchHeader;
 use tidegate_types::Offset;
+use tidegate_types::limits::MAX_BATCH;
 
 use crate::Flush;
-use crate::config::{MAX_PREZERO, MIN_PREZERO, PREZERO_BELOW};
+use crate::config::{MAX_PREZERO, MAX_SEGMENT, MIN_PREZERO, PREZERO_BELOW};
 use crate::files;
 use crate::index::{Change, LogMeta, SegmentMeta};
 use crate::log::{AppendMode, AppendRequest, Appended, Log, lock};
-use crate::producers::Verdict;
+use crate::producers::{Undo, Verdict};
 use crate::segment::{Opened, Segment};
+use crate::staged::{Entry, Staged};
 use crate::tail;
 use crate::{AppendError, SparseIndex};
 
-/// Staging space kept between rounds; a larger one is given back.
-const STAGED_KEPT: usize = 1 << 20;
+/// Why something was not written.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The disk is full. All is as before, less what was staged.
+    Full,
+    /// The log must be sealed, for this reason.
+    Broken(String),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Failure {
+        Failure::Broken(reason)
+    }
+}
+
+impl Failure {
+    /// What appends are answered; seals the log if it must be.
+    pub(crate) fn refuse(self, log: &Log) -> AppendError {
+        match self {
+            Failure::Full => log.shared.space.handle_no_space(),
+            Failure::Broken(reason) => AppendError::Sealed { reason: log.seal(reason) },
+        }
+    }
+}
+
+/// What became of what was staged before, while a request was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Before {
+    /// It is staged still.
+    Staged,
+    /// It was written and synced with the segment that was closed.
+    Synced,
+    /// The disk was full, and it is gone.
+    Lost,
+}
+
+/// A request's batch, judged.
+type Judged = (BatchHeader, Verdict);
+
+/// No segment grows beyond this, however large a request is.
+const MAX_LEN: u64 = MAX_SEGMENT.get() + MAX_BATCH.get();
 
 /// The active segment, open for writing.
 pub(crate) struct Active {
@@ -32,7 +78,7 @@ pub(crate) struct Active {
     /// What is in the file, and what of it will be once the staged bytes are.
     pub(crate) written: u64,
     pub(crate) staged_meta: SegmentMeta,
-    staged: Vec<u8>,
+    staged: Staged,
     /// Up to here the file is zeros that were written ahead.
     allocated: u64,
     /// Bytes were written since the last sync.
@@ -62,7 +108,7 @@ impl Active {
             file,
             written: staged_meta.len,
             staged_meta,
-            staged: Vec::new(),
+            staged: Staged::default(),
             allocated: staged_meta.len,
             unsynced: false,
             synced,
@@ -77,45 +123,83 @@ impl Active {
     }
 
     /// Judges a request and stages what is new of it.
+    ///
+    /// Where the active segment is closed for it, `before` tells what became of what was staged
+    /// before. After an error nothing of the request is staged.
     pub(crate) fn stage(
         &mut self,
         log: &Log,
         request: &AppendRequest,
+        before: &mut Before,
     ) -> Result<Appended, AppendError> {
         log.check_open()?;
         let mut headers = parse(&request.batches)?;
         self.place(&mut headers, request.mode)?;
-        let verdicts = self.judge(log, &headers, request.mode)?;
-
-        let mut appended: Option<Appended> = None;
-        let mut bytes = &request.batches[..];
-        for (header, verdict) in headers.iter().zip(verdicts) {
-            let (batch, rest) = bytes.split_at(header.batch_len);
-            bytes = rest;
-            let (base, next, duplicate) = match verdict {
-                Verdict::Duplicate(offsets) => {
-                    let (base, next) = offsets.unwrap_or((Appended::UNKNOWN, Appended::UNKNOWN));
-                    (base, next, true)
-                }
-                Verdict::Append => {
-                    let mut header = *header;
-                    if let AppendMode::Assign { .. } = request.mode {
-                        // Duplicates before it in the request took no offsets.
-                        header.base_offset = self.next();
-                    }
-                    self.stage_batch(log, &header, batch)
-                        .map_err(|reason| AppendError::Sealed { reason: log.seal(reason) })?;
-                    (header.base_offset, header.next_offset(), false)
-                }
-            };
-            appended = Some(match appended {
-                None => Appended { base_offset: base, next_offset: next, duplicate },
-                Some(first) => {
-                    Appended { next_offset: next, duplicate: first.duplicate && duplicate, ..first }
-                }
-            });
+        let config = log.config();
+        let (judged, noted) = self.judge(log, headers, request.mode)?;
+        let new = || judged.iter().filter(|(_, verdict)| *verdict == Verdict::Append);
+        let bytes: u64 = new().map(|(header, _)| header.batch_len as u64).sum();
+        let full = self.staged_meta.len > 0
+            && bytes > 0
+            && self.staged_meta.len.saturating_add(bytes) > config.segment_bytes.get();
+        if full || new().any(|(header, _)| self.is_beyond(header, bytes)) {
+            // Closing a segment stores the producers; they must not be ahead of it.
+            lock(&log.producers).undo(noted.into_iter());
+            self.stage_across(log, request, &judged, full, before)?;
+        } else {
+            self.staged.undo.extend(noted);
+            self.push_all(log, request, &judged);
         }
-        appended.ok_or(AppendError::Empty)
+        summary(&judged).ok_or(AppendError::Empty)
+    }
+
+    /// Whether the active segment cannot hold this batch, `bytes` more with it.
+    fn is_beyond(&self, header: &BatchHeader, bytes: u64) -> bool {
+        header.base_offset.since(self.segment.base) > i64::from(u32::MAX)
+            || (self.staged_meta.len > 0 && self.staged_meta.len.saturating_add(bytes) > MAX_LEN)
+    }
+
+    fn push_all(&mut self, log: &Log, request: &AppendRequest, judged: &[Judged]) {
+        let mut at = 0;
+        for (header, verdict) in judged {
+            if *verdict == Verdict::Append {
+                self.push(log, header, &request.batches.slice(at..at + header.batch_len));
+            }
+            at += header.batch_len;
+        }
+    }
+
+    /// Stages a request before which, and perhaps within which, the active segment is closed.
+    fn stage_across(
+        &mut self,
+        log: &Log,
+        request: &AppendRequest,
+        judged: &[Judged],
+        full: bool,
+        before: &mut Before,
+    ) -> Result<(), AppendError> {
+        let (mut at, mut roll, mut first) = (0, full, true);
+        for (header, verdict) in judged {
+            let batch = at..at + header.batch_len;
+            at = batch.end;
+            if *verdict != Verdict::Append {
+                continue;
+            }
+            if roll || self.is_beyond(header, batch.len() as u64) {
+                self.roll(log, header.base_offset, before).map_err(|failure| {
+                    match failure {
+                        // A part of the request is in the log already.
+                        Failure::Full if !first => Failure::Broken("the disk is full".to_owned()),
+                        failure => failure,
+                    }
+                    .refuse(log)
+                })?;
+            }
+            (roll, first) = (false, false);
+            self.staged.undo.extend(lock(&log.producers).note(header));
+            self.push(log, header, &request.batches.slice(batch));
+        }
+        Ok(())
     }
 
     /// Gives each header the offsets it would have in the log, or checks those it has.
@@ -140,108 +224,139 @@ impl Active {
         Ok(())
     }
 
-    /// Checks all sequences; notes none of them.
+    /// Checks all sequences, each batch as if those before it were in, and notes them. After an error
+    /// none is noted.
     fn judge(
         &self,
         log: &Log,
-        headers: &[BatchHeader],
+        headers: Vec<BatchHeader>,
         mode: AppendMode,
-    ) -> Result<Vec<Verdict>, AppendError> {
-        if mode == AppendMode::Keep {
-            return Ok(vec![Verdict::Append; headers.len()]);
-        }
+    ) -> Result<(Vec<Judged>, Vec<Undo>), AppendError> {
+        let (mut judged, mut noted) = (Vec::with_capacity(headers.len()), Vec::new());
         let mut producers = lock(&log.producers);
-        if let [only] = headers {
-            return Ok(vec![producers.check(only)?]);
-        }
-        // Each batch is judged as if those before it were in; then they are taken out again.
-        let (mut verdicts, mut noted) = (Vec::with_capacity(headers.len()), Vec::new());
-        let result = headers.iter().try_for_each(|header| {
-            let verdict = producers.check(header)?;
-            if verdict == Verdict::Append {
-                noted.extend(producers.note(header));
+        let mut next = self.next();
+        for mut header in headers {
+            let verdict = match mode {
+                AppendMode::Keep => Ok(Verdict::Append),
+                AppendMode::Assign { .. } => {
+                    // Duplicates before it in the request took no offsets.
+                    header.base_offset = next;
+                    producers.check(&header)
+                }
+            };
+            match verdict {
+                Ok(Verdict::Append) => {
+                    noted.extend(producers.note(&header));
+                    next = header.next_offset();
+                }
+                Ok(Verdict::Duplicate(_)) => {}
+                Err(error) => {
+                    producers.undo(noted.into_iter());
+                    return Err(error);
+                }
             }
-            verdicts.push(verdict);
-            Ok(())
-        });
-        producers.undo(noted);
-        result.map(|()| verdicts)
+            judged.push((header, verdict?));
+        }
+        Ok((judged, noted))
     }
 
-    fn stage_batch(&mut self, log: &Log, header: &BatchHeader, batch: &[u8]) -> Result<(), String> {
-        let len = self.staged_meta.len;
-        let full = len > 0 && len + batch.len() as u64 > log.config().segment_bytes.get();
-        let far = header.base_offset.since(self.segment.base) > i64::from(u32::MAX);
-        if full || far {
-            self.roll(log, header.base_offset)?;
+    fn push(&mut self, log: &Log, header: &BatchHeader, batch: &Bytes) {
+        if self.staged.is_empty() {
+            let undo = std::mem::take(&mut self.staged.undo);
+            self.staged = log.shared.spare.take();
+            self.staged.undo.extend(undo);
         }
-        let at = self.staged.len();
-        self.staged.extend_from_slice(batch);
-        set_base_offset(&mut self.staged[at..], header.base_offset);
-        set_leader_epoch(&mut self.staged[at..], header.leader_epoch);
         let meta = &mut self.staged_meta;
-        self.segment.observe(
-            header.base_offset.since(self.segment.base) as u32,
-            meta.len as u32,
-            meta.max_timestamp,
-        );
+        self.staged.entries.push(Entry {
+            delta: header.base_offset.since(self.segment.base) as u32,
+            position: meta.len as u32,
+            latest_before: meta.max_timestamp,
+        });
+        let epoch = self.staged.epochs.last().map(|(epoch, _)| epoch.0);
+        if header.leader_epoch.0 > epoch.unwrap_or(log.last_epoch.load(Ordering::Acquire)) {
+            self.staged.epochs.push((header.leader_epoch, header.base_offset));
+        }
+        self.staged.push(header, batch);
         meta.len += batch.len() as u64;
         meta.next = header.next_offset();
         meta.max_timestamp = meta.max_timestamp.max(header.max_timestamp);
-        lock(&log.producers).note(header);
-        lock(&log.epochs).observe(header.leader_epoch, header.base_offset);
-        Ok(())
     }
 
     /// Writes what is staged, and lets readers see it. True if there was anything.
-    pub(crate) fn write(&mut self, log: &Log) -> Result<bool, String> {
+    pub(crate) fn write(&mut self, log: &Log) -> Result<bool, Failure> {
         if self.staged.is_empty() {
             return Ok(false);
         }
-        let written =
-            self.prezero(log).and_then(|()| self.file.write_at(self.written, &self.staged));
-        written.map_err(|error| failed("writing", &self.segment, &error))?;
+        let flush = log.config().flush;
+        let written = self.prezero(log).and_then(|()| self.staged.write(&*self.file, self.written));
+        match written {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                self.roll_back(log)?;
+                return Err(Failure::Full);
+            }
+            Err(error) => return Err(failed("writing", &self.segment, &error).into()),
+        }
+        log.shared.space.handle_written(self.staged.len());
+        log.shared.counters.count_accepted(self.staged.len());
         // Before readers hear of it, so that those who wait for it find it there.
         let round = tail::Written {
             start: Offset(log.end.load(Ordering::Acquire)),
             next: self.staged_meta.next,
             file: &self.file,
             position: self.written,
-            bytes: &self.staged,
+            bytes: self.staged.contiguous(),
         };
         log.shared.tails.push(&log.tail, round);
         self.written = self.staged_meta.len;
         self.allocated = self.allocated.max(self.written);
         self.unsynced = true;
-        self.staged.clear();
-        if self.staged.capacity() > STAGED_KEPT {
-            self.staged = Vec::new();
+        self.segment.observe(&self.staged.entries);
+        if let Some((last, _)) = self.staged.epochs.last() {
+            let mut epochs = lock(&log.epochs);
+            for (epoch, base) in &self.staged.epochs {
+                epochs.observe(*epoch, *base);
+            }
+            log.last_epoch.store(last.0, Ordering::Release);
         }
+        log.shared.spare.give_back(std::mem::take(&mut self.staged));
         self.segment.publish(self.staged_meta);
-        log.last_epoch.store(lock(&log.epochs).last().0, Ordering::Release);
         log.end.store(self.staged_meta.next.0, Ordering::Release);
-        if log.config().flush == Flush::Os {
+        if flush == Flush::Os {
             log.durable.store(self.staged_meta.next.0, Ordering::Release);
         }
         Ok(true)
     }
 
+    /// Forgets what is staged, and cuts off what a write that failed left of it in the file. Durable:
+    /// nothing of it can come back, nor lie behind what is written next.
+    fn roll_back(&mut self, log: &Log) -> Result<(), String> {
+        lock(&log.producers).undo(self.staged.undo.drain(..));
+        log.shared.spare.give_back(std::mem::take(&mut self.staged));
+        self.staged_meta = self.segment.meta();
+        self.staged_meta.len = self.written;
+        self.cut(log)
+    }
+
     /// Zeroes the file ahead of small writes, so that their syncs change no metadata.
     fn prezero(&mut self, log: &Log) -> io::Result<()> {
         let end = self.staged_meta.len;
-        let pays = log.config().flush == Flush::Always && self.staged.len() <= PREZERO_BELOW;
+        let config = log.config();
+        let pays = config.flush == Flush::Always
+            && self.staged.len() <= PREZERO_BELOW
+            && !log.shared.space.is_full();
         if !pays || end <= self.allocated {
             return Ok(());
         }
         let step = end.next_power_of_two().clamp(MIN_PREZERO, MAX_PREZERO);
-        let ahead = (end + step).min(log.config().segment_bytes.get());
+        let ahead = (end + step).min(config.segment_bytes.get());
         if ahead <= end {
             return Ok(());
         }
         match self.file.allocate(end, ahead - end) {
             Ok(()) => self.allocated = ahead,
             // The batches themselves may still fit.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) if is_full(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -272,9 +387,14 @@ impl Active {
         self.handle_synced(log, synced)
     }
 
-    /// Cuts what was zeroed ahead and makes the rest durable.
-    pub(crate) fn finish(&mut self, log: &Log) -> Result<(), String> {
+    /// Writes what is staged, cuts what was zeroed ahead and makes the rest durable.
+    pub(crate) fn finish(&mut self, log: &Log) -> Result<(), Failure> {
         self.write(log)?;
+        Ok(self.cut(log)?)
+    }
+
+    /// Cuts the file to what was written, durably.
+    fn cut(&mut self, log: &Log) -> Result<(), String> {
         let cut = || -> io::Result<bool> {
             let cut = self.file.len()? != self.written;
             if cut {
@@ -290,17 +410,28 @@ impl Active {
     /// Closes the active segment and begins one at `base`.
     ///
     /// The order is what recovery relies on: once a file with a higher base exists, all before it
-    /// is synced and cut to its length.
-    pub(crate) fn roll(&mut self, log: &Log, base: Offset) -> Result<(), String> {
-        self.finish(log)?;
+    /// is synced and cut to its length. Where there is no room for a new file the old one stays
+    /// active, with what was staged written.
+    pub(crate) fn roll(
+        &mut self,
+        log: &Log,
+        base: Offset,
+        before: &mut Before,
+    ) -> Result<(), Failure> {
+        self.finish(log).inspect_err(|failure| {
+            if matches!(failure, Failure::Full) {
+                *before = Before::Lost;
+            }
+        })?;
+        *before = Before::Synced;
         let path = files::segment(&log.folder, base);
-        let open = || -> io::Result<Box<dyn DiskFile>> {
-            let file = log.shared.disk.open(&path, OpenMode::CreateNew)?;
-            log.shared.disk.sync_dir(&log.folder)?;
-            Ok(file)
+        let making = |error| format!("making {} failed: {error}", path.display());
+        let file: Arc<dyn DiskFile> = match log.shared.disk.open(&path, OpenMode::CreateNew) {
+            Ok(file) => file.into(),
+            Err(error) if is_full(&error) => return Err(Failure::Full),
+            Err(error) => return Err(making(error).into()),
         };
-        let file: Arc<dyn DiskFile> =
-            open().map_err(|error| format!("making {} failed: {error}", path.display()))?.into();
+        log.shared.disk.sync_dir(&log.folder).map_err(making)?;
 
         let closed = Arc::clone(&self.segment);
         let index = Arc::new(closed.active_index().unwrap_or_default());
@@ -354,6 +485,31 @@ impl Active {
             Change::Durable(log.id, self.synced),
         ]
     }
+}
+
+/// Whether an error says that the disk, or what this process may take of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Where all of a request's batches are.
+fn summary(judged: &[Judged]) -> Option<Appended> {
+    let one = |(header, verdict): &Judged| match verdict {
+        Verdict::Append => {
+            let (base_offset, next_offset) = (header.base_offset, header.next_offset());
+            Appended { base_offset, next_offset, duplicate: false }
+        }
+        Verdict::Duplicate(offsets) => {
+            let (base_offset, next_offset) =
+                offsets.unwrap_or((Appended::UNKNOWN, Appended::UNKNOWN));
+            Appended { base_offset, next_offset, duplicate: true }
+        }
+    };
+    judged.iter().map(one).reduce(|all, next| Appended {
+        base_offset: all.base_offset,
+        next_offset: next.next_offset,
+        duplicate: all.duplicate && next.duplicate,
+    })
 }
 
 /// The headers of whole batches, end to end.

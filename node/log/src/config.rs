@@ -50,6 +50,13 @@ pub struct StoreConfig {
     pub compaction_memory: ByteSize,
     /// Bytes that compaction reads and writes in a second, at most. Default 32 MiB.
     pub cleaning_rate: ByteSize,
+    /// Appends are refused while less than this is free on the disk, so that metadata, the index
+    /// and deletes still find room. Default 64 MiB; at most a sixteenth of the file system, and at
+    /// least twice the reserve.
+    pub low_water: ByteSize,
+    /// Held in a file and given up when others fill the disk. Default 32 MiB; at most a
+    /// thirty-second of the file system. 0 holds none.
+    pub reserve: ByteSize,
     /// Told whenever a log grew or became durable.
     pub on_advance: Option<OnAdvance>,
 }
@@ -65,6 +72,8 @@ impl Default for StoreConfig {
             opening_threads: 4,
             compaction_memory: ByteSize::mib(16),
             cleaning_rate: ByteSize::mib(32),
+            low_water: ByteSize::mib(64),
+            reserve: ByteSize::mib(32),
             on_advance: None,
         }
     }
@@ -81,6 +90,8 @@ impl fmt::Debug for StoreConfig {
             .field("opening_threads", &self.opening_threads)
             .field("compaction_memory", &self.compaction_memory)
             .field("cleaning_rate", &self.cleaning_rate)
+            .field("low_water", &self.low_water)
+            .field("reserve", &self.reserve)
             .field("on_advance", &self.on_advance.is_some())
             .finish()
     }

@@ -114,6 +114,14 @@ pub enum AppendError {
         /// The most that may.
         limit: ByteSize,
     },
+    /// The disk is full. Nothing was written; try again once there is room.
+    #[error("the disk is full: {free} are free, {reserve} are kept")]
+    DiskFull {
+        /// What the file system had left when it was asked last.
+        free: ByteSize,
+        /// What is kept of it for metadata, the index and deletes.
+        reserve: ByteSize,
+    },
     /// The store was closed. Nothing was written.
     #[error("the log store is closed")]
     Closed,
@@ -179,7 +187,10 @@ impl AppendError {
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
-        matches!(self, AppendError::Backlog { .. } | AppendError::Closed)
+        matches!(
+            self,
+            AppendError::Backlog { .. } | AppendError::DiskFull { .. } | AppendError::Closed
+        )
     }
 
     /// Whether the batches may be in the log nevertheless.

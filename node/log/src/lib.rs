@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! <root>/lock                                     held by the process that has the store open; empty
+//! <root>/reserve                                  blocks to give up when the disk is full; content unspecified
 //! <root>/index.redb                               see the table below
 //! <root>/index.redb.damaged                       an index that could not be opened, moved aside
 //! <root>/topics/<topic uuid>/doomed                the topic's logs are to go; empty
@@ -57,7 +58,8 @@
 //! 5. A producer snapshot holds every batch before its offset and none after it.
 //! 6. Offsets are given once: a log whose durable end is lost goes on after it.
 //! 7. An append is acknowledged as durable after the sync that followed its write; a failed write or
-//!    sync seals the log, and no sync is tried twice.
+//!    sync seals the log, and no sync is tried twice. A write for which the disk is full is undone,
+//!    durably, before its append is refused.
 //! 8. A log's start is stored before anything before it is removed, and never moves back; files that
 //!    lie wholly before it are removed when the log is opened.
 //! 9. A segment that begins before the end of the one before it was merged into that one: it is
@@ -86,7 +88,10 @@ mod read;
 mod recovery;
 mod scan;
 mod segment;
+mod space;
 mod sparse;
+mod staged;
+mod stats;
 mod store;
 mod tail;
 mod writer;
@@ -99,6 +104,7 @@ pub use error::{
 pub use index::{DiskBackend, IndexError};
 pub use log::{AppendMode, AppendRequest, Appended, Done, LogHandle, When};
 pub use read::{FileRange, LogChunk, LogReader};
+pub use stats::StoreStats;
 pub use store::{LogStore, WriterStep};
 pub use tidegate_types::Flush;
 

@@ -227,7 +227,7 @@ impl LogHandle {
         let done = Completion::new(done);
         let len = request.batches.len();
         let shared = &self.log.shared;
-        if let Err(error) = self.log.check_open() {
+        if let Err(error) = self.log.check_open().and_then(|()| shared.space.check()) {
             return done.complete(Err(error));
         }
         if let Err(waiting) = shared.backlog.take(len) {

@@ -52,9 +52,23 @@ pub(crate) enum Verdict {
     Duplicate(Option<(Offset, Offset)>),
 }
 
-/// A producer as it was, to put back.
+/// Takes one noted batch out again.
 #[derive(Debug)]
-pub(crate) struct Undo(ProducerId, Option<Producer>);
+pub(crate) struct Undo {
+    id: ProducerId,
+    before: Before,
+    /// The producer that made room.
+    evicted: Option<(ProducerId, Producer)>,
+}
+
+/// What a producer was before a batch.
+#[derive(Debug)]
+enum Before {
+    /// The same, one batch shorter.
+    Shorter { run: i64, forgotten: Option<Written> },
+    /// Of another epoch, or not known.
+    Other(Option<Producer>),
+}
 
 /// Every producer that wrote to a log lately.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -70,6 +84,11 @@ fn counted(header: &BatchHeader) -> Option<ProducerStamp> {
 }
 
 impl Producers {
+    /// How many producers are known.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Judges a batch by its header.
     pub(crate) fn check(&self, header: &BatchHeader) -> Result<Verdict, AppendError> {
         match counted(header) {
@@ -147,26 +166,34 @@ impl Producers {
             next_offset: header.next_offset(),
         };
         let count = i64::from(header.last_offset_delta) + 1;
-        let before = self.known.get(&stamp.id).cloned();
-        let mut producer = match &before {
-            Some(known) if known.epoch == stamp.epoch => known.clone(),
-            _ => Producer { epoch: stamp.epoch, recent: VecDeque::new(), run: 0 },
-        };
-        if let Some(newest) = before.as_ref().and_then(Producer::last) {
+        let newest = self.known.get(&stamp.id).and_then(Producer::last);
+        if let Some(newest) = newest {
             self.by_last_offset.remove(&newest.base_offset);
         }
-        let follows = producer.last().is_some_and(|last| last.last.advance(1) == written.first);
-        producer.run = if follows { (producer.run + count).min(MAX_RUN) } else { count };
-        if producer.recent.len() == PRODUCER_BATCHES_REMEMBERED {
-            producer.recent.pop_front();
+        self.by_last_offset.insert(written.base_offset, stamp.id);
+        let before = match self.known.get_mut(&stamp.id) {
+            Some(known) if known.epoch == stamp.epoch => {
+                let run = known.run;
+                let follows =
+                    known.last().is_some_and(|last| last.last.advance(1) == written.first);
+                known.run = if follows { (run + count).min(MAX_RUN) } else { count };
+                let full = known.recent.len() == PRODUCER_BATCHES_REMEMBERED;
+                let forgotten = if full { known.recent.pop_front() } else { None };
+                known.recent.push_back(written);
+                Before::Shorter { run, forgotten }
+            }
+            _ => {
+                let (epoch, recent) = (stamp.epoch, VecDeque::from([written]));
+                Before::Other(self.known.insert(stamp.id, Producer { epoch, recent, run: count }))
+            }
+        };
+        let mut evicted = None;
+        if self.known.len() > MAX_PRODUCERS_PER_PARTITION
+            && let Some((_, id)) = self.by_last_offset.pop_first()
+        {
+            evicted = self.known.remove(&id).map(|producer| (id, producer));
         }
-        producer.recent.push_back(written);
-        self.insert(stamp.id, producer);
-        while self.known.len() > MAX_PRODUCERS_PER_PARTITION {
-            let Some((_, id)) = self.by_last_offset.pop_first() else { break };
-            self.known.remove(&id);
-        }
-        Some(Undo(stamp.id, before))
+        Some(Undo { id: stamp.id, before, evicted })
     }
 
     fn insert(&mut self, id: ProducerId, producer: Producer) {
@@ -177,20 +204,29 @@ impl Producers {
     }
 
     /// Puts producers back, the last noted first.
-    pub(crate) fn undo(&mut self, noted: Vec<Undo>) {
-        for Undo(id, before) in noted.into_iter().rev() {
-            if let Some(newest) = self.known.remove(&id).as_ref().and_then(Producer::last) {
+    pub(crate) fn undo(&mut self, noted: impl DoubleEndedIterator<Item = Undo>) {
+        for Undo { id, before, evicted } in noted.rev() {
+            if let Some(newest) = self.known.get(&id).and_then(Producer::last) {
                 self.by_last_offset.remove(&newest.base_offset);
             }
-            if let Some(producer) = before {
+            let producer = match before {
+                Before::Shorter { run, forgotten } => self.known.remove(&id).map(|mut producer| {
+                    producer.recent.pop_back();
+                    if let Some(oldest) = forgotten {
+                        producer.recent.push_front(oldest);
+                    }
+                    Producer { run, ..producer }
+                }),
+                Before::Other(producer) => {
+                    self.known.remove(&id);
+                    producer
+                }
+            };
+            for (id, producer) in producer.map(|producer| (id, producer)).into_iter().chain(evicted)
+            {
                 self.insert(id, producer);
             }
         }
-    }
-
-    /// How many producers are known.
-    pub(crate) fn len(&self) -> usize {
-        self.known.len()
     }
 
     /// All producers, for the snapshot in the index.

@@ -159,7 +159,7 @@ proptest! {
         }
         let before = producers.clone();
         let noted: Vec<Undo> = (split..batches.len()).filter_map(|at| note(&mut producers, at)).collect();
-        producers.undo(noted);
+        producers.undo(noted.into_iter());
         prop_assert_eq!(producers, before);
     }
 }

@@ -18,6 +18,7 @@ use crate::files;
 use crate::index::{Index, SegmentMeta};
 use crate::scan::Scan;
 use crate::sparse::SparseIndex;
+use crate::staged::Entry;
 
 /// Closed segments whose files are kept open, over all logs of a store.
 const OPENED: usize = 64;
@@ -125,11 +126,13 @@ impl Segment {
         self.len.store(meta.len, Ordering::Release);
     }
 
-    /// Notes a batch in the active segment's sparse index.
-    pub(crate) fn observe(&self, delta: u32, position: u32, latest_before: Timestamp) {
+    /// Notes batches in the active segment's sparse index.
+    pub(crate) fn observe(&self, batches: &[Entry]) {
         let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
         if let Body::Active { index, .. } = &mut *body {
-            index.observe(delta, position, latest_before, false);
+            for Entry { delta, position, latest_before } in batches {
+                index.observe(*delta, *position, *latest_before, false);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use tidegate_env::{Clock, Disk, DiskFile, GroupDisk};
+use tidegate_env::{Clock, Disk, DiskFile, GroupDisk, MeteredDisk};
 use tidegate_types::{ByteSize, Incarnation, TopicPartition};
 
 use crate::backlog::Backlog;
@@ -18,6 +18,9 @@ use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
 use crate::opening::Wanted;
 use crate::segment::OpenedSegments;
+use crate::space::Space;
+use crate::staged::SpareStaged;
+use crate::stats::{Counters, StoreStats};
 use crate::tail::Tails;
 use crate::writer::{Command, TICK, Writer};
 use crate::{
@@ -36,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) backlog: Backlog,
     pub(crate) sender: Sender<Command>,
     pub(crate) cleaner: Cleaner,
+    pub(crate) space: Space,
+    pub(crate) counters: Counters,
+    /// Memory for staging that no log uses.
+    pub(crate) spare: SpareStaged,
     logs: Mutex<HashMap<TopicPartition, Arc<Log>>>,
     /// Held while a log is opened or deleted, which may take long; never by the writer.
     changing: Mutex<()>,
@@ -82,7 +89,7 @@ impl Shared {
                     changes.push(Change::Segment(log.id, segment.base, segment.meta(), index));
                     changes.extend(active.checkpoint(&log));
                 }
-                Err(reason) => drop(log.seal(reason)),
+                Err(failure) => drop(failure.refuse(&log)),
             }
         }
         if !changes.is_empty() && self.index.commit(&changes).is_err() {
@@ -126,7 +133,7 @@ fn gather(first: Command, commands: &Receiver<Command>) -> Vec<Command> {
 
 fn run(mut writer: Writer, commands: &Receiver<Command>, shared: &Shared) {
     loop {
-        let next = if writer.is_dirty() {
+        let next = if writer.wants_ticks() {
             commands.recv_timeout(TICK)
         } else {
             commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -196,7 +203,9 @@ impl LogStore {
         root: &Path,
         config: StoreConfig,
     ) -> Result<(LogStore, WriterStep), OpenError> {
-        let disk: Arc<dyn Disk> = Arc::new(GroupDisk::new(disk));
+        let disk = MeteredDisk::new(Arc::new(GroupDisk::new(disk)));
+        let counters = Counters::new(disk.meter());
+        let disk: Arc<dyn Disk> = Arc::new(disk);
         let topics = files::topics(root);
         disk.create_dir_all(&topics).map_err(OpenError::io("make", &topics))?;
         let path = root.join("lock");
@@ -210,9 +219,12 @@ impl LogStore {
         let (sender, commands) = unbounded();
         let cleaner = Cleaner::new(&index, &*clock);
         let shared = Arc::new(Shared {
+            space: Space::new(&*disk, root, &config),
             disk,
             clock,
             root: root.to_owned(),
+            counters,
+            spare: SpareStaged::default(),
             backlog: Backlog::new(config.backlog),
             tails: Tails::new(config.tail_cache),
             config,
@@ -344,6 +356,12 @@ impl LogStore {
     #[must_use]
     pub fn backlog(&self) -> ByteSize {
         self.shared.backlog.used()
+    }
+
+    /// How much was written, and how things stand. Counts from when the store was opened.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        self.shared.stats()
     }
 
     /// Waits until at least half of the backlog is free; false if `timeout` passed before.

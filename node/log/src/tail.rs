@@ -36,7 +36,8 @@ pub(crate) struct Written<'w> {
     pub(crate) next: Offset,
     pub(crate) file: &'w Arc<dyn DiskFile>,
     pub(crate) position: u64,
-    pub(crate) bytes: &'w [u8],
+    /// `None` if they do not lie end to end in memory, as large batches do not.
+    pub(crate) bytes: Option<&'w [u8]>,
 }
 
 #[derive(Debug)]
@@ -135,14 +136,11 @@ impl Tails {
     pub(crate) fn push(&self, tail: &Arc<Tail>, round: Written<'_>) {
         let now = self.tick.load(Ordering::Acquire);
         let read = tail.read.load(Ordering::Relaxed);
-        let bytes = round.bytes.len() + OVERHEAD;
-        if read == 0
-            || now - read.min(now) > PATIENCE
-            || round.bytes.len() > MAX_ROUND.min(self.cap)
-        {
+        let Written { start, next, file, position, bytes: Some(written) } = round else { return };
+        if read == 0 || now - read.min(now) > PATIENCE || written.len() > MAX_ROUND.min(self.cap) {
             return;
         }
-        let Written { start, next, file, position, bytes: written } = round;
+        let bytes = written.len() + OVERHEAD;
         let file = Arc::clone(file);
         let round = Round { start, next, file, position, bytes: Bytes::copy_from_slice(written) };
         let mut queue = lock(&self.queue);

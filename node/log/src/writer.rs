@@ -16,6 +16,7 @@ use std::time::Duration;
 use tidegate_env::DiskFile;
 
 use crate::Flush;
+use crate::active::Before;
 use crate::log::{AppendRequest, Appended, Done, Log, When, lock};
 use crate::store::Shared;
 use crate::{AppendError, IndexError};
@@ -99,14 +100,14 @@ impl Writer {
 
     /// Runs one round over `commands`.
     pub(crate) fn process(&mut self, commands: Vec<Command>) {
+        self.shared.counters.count_round();
         let taken = commands.iter().map(Command::len).sum();
         let mut rolls = Vec::new();
-        let mut parts = stage(commands, &mut rolls);
-        // Staged bytes are copies: the room is free, whatever becomes of them.
-        self.shared.backlog.give_back(taken);
+        let mut parts = self.stage(commands, &mut rolls);
         for part in &mut parts {
             self.write(part);
         }
+        self.shared.backlog.give_back(taken);
         self.sync(parts);
         for log in rolls {
             roll(&log);
@@ -114,9 +115,54 @@ impl Writer {
         self.tick_if_due();
     }
 
-    /// Whether a [`tick`](Writer::tick_if_due) has something to do.
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty || self.shared.tails.are_warm()
+    /// Judges and stages the requests; those refused are told at once.
+    fn stage(&self, commands: Vec<Command>, rolls: &mut Vec<Arc<Log>>) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut by_log: HashMap<*const Log, usize> = HashMap::new();
+        for command in commands {
+            let (log, request, done) = match command {
+                Command::Append { log, request, done } => (log, request, done),
+                Command::Roll(log) => {
+                    rolls.push(log);
+                    continue;
+                }
+                Command::Close => continue,
+            };
+            let at = match parts.last() {
+                Some(last) if Arc::ptr_eq(&last.log, &log) => parts.len() - 1,
+                _ => *by_log.entry(Arc::as_ptr(&log)).or_insert_with(|| {
+                    parts.push(Part { log: Arc::clone(&log), waiting: Vec::new() });
+                    parts.len() - 1
+                }),
+            };
+            let part = &mut parts[at];
+            let mut before = Before::Staged;
+            let staged = self
+                .shared
+                .space
+                .check()
+                .and_then(|()| lock(&log.active).stage(&log, &request, &mut before));
+            match before {
+                Before::Staged => {}
+                Before::Synced => {
+                    self.advanced(&log);
+                    acknowledge(std::mem::take(&mut part.waiting));
+                }
+                Before::Lost => {
+                    refuse(std::mem::take(&mut part.waiting), &self.shared.space.refusal());
+                }
+            }
+            match staged {
+                Ok(appended) => part.waiting.push(Waiting { ack: request.ack, appended, done }),
+                Err(error) => done.complete(Err(error)),
+            }
+        }
+        parts
+    }
+
+    /// Whether a [tick](Writer::tick_if_due) has something to do.
+    pub(crate) fn wants_ticks(&self) -> bool {
+        self.dirty || self.shared.tails.are_warm() || self.shared.space.is_full()
     }
 
     fn write(&mut self, part: &mut Part) {
@@ -124,9 +170,7 @@ impl Writer {
         let written = {
             let mut active = lock(&log.active);
             match log.check_open() {
-                Ok(()) => active
-                    .write(log)
-                    .map_err(|reason| AppendError::Sealed { reason: log.seal(reason) }),
+                Ok(()) => active.write(log).map_err(|failure| failure.refuse(log)),
                 Err(error) => Err(error),
             }
         };
@@ -201,9 +245,17 @@ impl Writer {
     /// Tells the index what is durable, if that is due.
     pub(crate) fn tick_if_due(&mut self) {
         let now = self.shared.clock.monotonic();
-        if self.is_dirty() && now.saturating_sub(self.ticked) >= TICK {
+        let due = now.saturating_sub(self.ticked) >= TICK;
+        if due && self.wants_ticks() || self.shared.space.is_due() {
+            let shared = &*self.shared;
+            let wake = || shared.cleaner.wake();
+            shared.space.look(&*shared.disk, &*shared.clock, due, wake);
+        }
+        if due && self.wants_ticks() {
             self.ticked = now;
             self.shared.tails.tick();
+        }
+        if due && self.dirty {
             self.dirty = false;
             // A failure was logged; the index is given up and the logs go on.
             let _: Result<(), IndexError> = self.shared.checkpoint();
@@ -211,41 +263,13 @@ impl Writer {
     }
 }
 
-/// Judges and stages the requests, in order; those refused are told at once.
-fn stage(commands: Vec<Command>, rolls: &mut Vec<Arc<Log>>) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut by_log: HashMap<*const Log, usize> = HashMap::new();
-    for command in commands {
-        let (log, request, done) = match command {
-            Command::Append { log, request, done } => (log, request, done),
-            Command::Roll(log) => {
-                rolls.push(log);
-                continue;
-            }
-            Command::Close => continue,
-        };
-        let staged = lock(&log.active).stage(&log, &request);
-        match staged {
-            Err(error) => done.complete(Err(error)),
-            Ok(appended) => {
-                let at = *by_log.entry(Arc::as_ptr(&log)).or_insert_with(|| {
-                    parts.push(Part { log: Arc::clone(&log), waiting: Vec::new() });
-                    parts.len() - 1
-                });
-                parts[at].waiting.push(Waiting { ack: request.ack, appended, done });
-            }
-        }
-    }
-    parts
-}
-
 /// Closes the active segment unless it is empty; all that is staged for it was written.
 fn roll(log: &Log) {
     let mut active = lock(&log.active);
     if active.staged_meta.len > 0 && log.check_open().is_ok() {
         let next = active.next();
-        if let Err(reason) = active.roll(log, next) {
-            log.seal(reason);
+        if let Err(failure) = active.roll(log, next, &mut Before::Staged) {
+            failure.refuse(log);
         }
     }
 }

@@ -115,7 +115,7 @@ impl Run {
         // From a checkpoint of every log at every tick to none at all.
         let uncovered = ByteSize::bytes([0, 10_000, 1 << 30][self.rng.below(3) as usize]);
         let on_advance: Option<OnAdvance> = Some(Arc::new(on_advance));
-        let config = StoreConfig { on_advance, uncovered, ..StoreConfig::default() };
+        let config = StoreConfig { on_advance, uncovered, ..small() };
         self.stepped = Some(Stepped::open_in(self.disk.clone(), Path::new(ROOT), config));
     }
 
@@ -206,7 +206,7 @@ impl Run {
                     let which = which.filter(|which| !started_over.contains(which));
                     self.acknowledged(n, which, &group, ack, appended);
                 }
-                Err(AppendError::Sealed { .. }) => {}
+                Err(AppendError::Sealed { .. } | AppendError::DiskFull { .. }) => {}
                 Err(AppendError::OutOfOrderSequence { .. }) => {
                     let which = which.unwrap();
                     if !started_over.insert(which) {
@@ -271,7 +271,7 @@ impl Run {
         if !chunk.is_empty() {
             match self.stepped().append(&mirror, keep(chunk.batches)) {
                 Ok(appended) => assert_eq!(appended.next_offset, chunk.next_offset),
-                Err(AppendError::Sealed { .. }) => {}
+                Err(AppendError::Sealed { .. } | AppendError::DiskFull { .. }) => {}
                 Err(error) => panic!("mirror: {error}"),
             }
         }

@@ -14,7 +14,7 @@ use tidegate_types::*;
 type Answers = Vec<Result<LogHandle, OpenError>>;
 
 fn config(uncovered: u64) -> StoreConfig {
-    StoreConfig { uncovered: ByteSize::bytes(uncovered), ..StoreConfig::default() }
+    StoreConfig { uncovered: ByteSize::bytes(uncovered), ..small() }
 }
 
 fn wanted(logs: u32) -> Vec<(TopicPartition, Incarnation, LogConfig)> {
@@ -90,7 +90,7 @@ fn logs_opened_on_several_threads_are_the_same_as_one_by_one() {
         Stepped::open_in(
             tidegate_env::RealDisk,
             folder.path(),
-            StoreConfig { opening_threads: 4, ..StoreConfig::default() },
+            StoreConfig { opening_threads: 4, ..small() },
         )
     };
     for round in 0..3_i64 {

@@ -186,16 +186,16 @@ fn a_failed_sync_seals_its_log_alone_and_is_not_tried_again() {
 }
 
 #[test]
-fn a_full_disk_seals_and_what_was_acknowledged_stays() {
+fn a_full_disk_refuses_and_what_was_acknowledged_stays() {
     let disk = SimDisk::new(1);
     let mut store = Stepped::open(disk.clone());
     let log = store.log(0, LogConfig { flush: Flush::Os, ..LogConfig::default() });
     store.put(&log, b"kept");
     disk.inject(fault(FaultOn::Write, FaultKind::NoSpace, ".log"));
     let result = store.append(&log, request(batch(None, &[b"lost"]), When::Written));
-    assert!(matches!(result, Err(AppendError::Sealed { .. })));
-    let again = store.log(0, LogConfig::default());
-    assert_eq!(values(&again, Offset::ZERO)[0], b"kept");
+    assert!(matches!(result, Err(AppendError::DiskFull { .. })));
+    assert_eq!(log.sealed_reason(), None);
+    assert_eq!(values(&log, Offset::ZERO), [b"kept"]);
 }
 
 #[test]

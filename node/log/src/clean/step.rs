@@ -70,7 +70,10 @@ impl MaintenanceStep {
     /// close active segments that are old. What the writer closes is seen by the next look.
     pub fn run(&mut self) {
         let now = look(&self.shared);
-        self.compact();
+        // Compaction frees space only after it has taken some.
+        if !self.shared.space.is_full() {
+            self.compact();
+        }
         if now.uptime.saturating_sub(self.stored) >= STORE_EVERY {
             self.stored = now.uptime;
             let mut changes: Vec<Change> =
@@ -121,8 +124,12 @@ impl MaintenanceStep {
     }
 }
 
-/// Looks at all logs.
+/// Looks at all logs; makes room first, if the disk is full.
 fn look(shared: &Shared) -> Now {
+    let missing = shared.space.missing();
+    if missing > ByteSize::bytes(0) {
+        shared.make_room(missing);
+    }
     let now = shared.cleaner.now(&*shared.clock);
     for log in shared.open_logs() {
         if shared.is_closed() {

@@ -21,6 +21,11 @@ pub fn tiny(segment: u64) -> LogConfig {
     LogConfig { segment_bytes: ByteSize::bytes(segment), ..LogConfig::default() }
 }
 
+/// A store that takes up little of a simulated disk, whose bytes are memory.
+pub fn small() -> StoreConfig {
+    StoreConfig { reserve: ByteSize::kib(64), ..StoreConfig::default() }
+}
+
 pub fn stamp(id: i64, epoch: i16, sequence: i32) -> ProducerStamp {
     ProducerStamp {
         id: ProducerId(id),
@@ -66,7 +71,7 @@ pub struct Stepped {
 
 impl Stepped {
     pub fn open(disk: impl Disk + 'static) -> Stepped {
-        Stepped::open_in(disk, Path::new(ROOT), StoreConfig::default())
+        Stepped::open_in(disk, Path::new(ROOT), small())
     }
 
     pub fn open_in(disk: impl Disk + 'static, root: &Path, config: StoreConfig) -> Stepped {
