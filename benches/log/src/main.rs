@@ -9,6 +9,7 @@
 
 mod amplification;
 mod child;
+mod clean;
 mod drive;
 mod fetch;
 mod host;
@@ -79,6 +80,7 @@ enum What {
     Start,
     Memory,
     Amplification,
+    Clean,
 }
 
 type Measure = fn(&mut Table, &Setup) -> Result<(), Failure>;
@@ -93,6 +95,7 @@ const BENCHES: &[(What, Measure)] = &[
     (What::Start, start::measure),
     (What::Memory, memory::measure),
     (What::Amplification, amplification::measure),
+    (What::Clean, clean::measure),
 ];
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
