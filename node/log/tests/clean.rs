@@ -349,3 +349,35 @@ fn a_lost_index_brings_back_no_more_than_the_first_file_holds() {
     assert_eq!(values(&log, Offset(first)), expected(first..30));
     assert!(disk.open(&segment_path(Path::new(ROOT), 0, 0), OpenMode::Read).is_err());
 }
+
+/// A store with its threads, on a real disk: what is past retention goes by itself, soon after a
+/// segment was closed, and an old active segment without one.
+#[test]
+fn the_thread_does_by_itself_what_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        StoreConfig { clean_interval: Duration::from_millis(20), ..StoreConfig::default() };
+    let clock = std::sync::Arc::new(tidegate_env::SystemClock::new());
+    let disk = std::sync::Arc::new(RealDisk);
+    let store = LogStore::open(disk, clock, folder.path(), config).unwrap();
+    let size = with(1_000, |policy| policy.retention_bytes = Some(ByteSize::bytes(2_500)));
+    let time = with(100_000, |policy| policy.retention = Some(Duration::from_millis(30)));
+    let by_size = store.open_log(log_id(0), Incarnation(1), size).unwrap();
+    let by_time = store.open_log(log_id(1), Incarnation(1), time).unwrap();
+    for log in [&by_size, &by_time] {
+        for n in 0..50 {
+            let (sender, answer) = std::sync::mpsc::channel();
+            let request = request(batch(None, &[&value(n)]), When::Durable);
+            log.append(request, Box::new(move |result| drop(sender.send(result))));
+            answer.recv().unwrap().unwrap();
+        }
+    }
+    // Waits for as long as it takes: only that it happens is claimed.
+    while by_size.bytes().get() >= 3_500 || by_time.offsets().start < Offset(50) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let start = by_size.offsets().start;
+    assert_eq!(values(&by_size, start), expected(start.0..50));
+    assert_eq!(values(&by_time, Offset(50)), Vec::<Vec<u8>>::new());
+    store.close();
+}

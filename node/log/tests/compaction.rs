@@ -606,3 +606,72 @@ fn a_power_cut_at_any_step_of_a_compaction_loses_nothing() {
     }
     assert!(cuts > 40, "only {cuts} changes were made");
 }
+
+/// Readers on threads of their own while files are trimmed, merged and replaced under them.
+#[test]
+fn readers_go_on_while_files_are_replaced_under_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig { tail_cache: ByteSize::bytes(0), ..StoreConfig::default() };
+    let disk = tidegate_env::RealDisk;
+    let mut store = Stepped::open_in(disk, folder.path(), config);
+    let log = store.log(0, compacting(3_000));
+    let mut model = Model::default();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (log, done) = (log.clone(), &done);
+                scope.spawn(move || {
+                    let mut rounds = 0;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) || rounds == 0 {
+                        let mut reader = log.reader();
+                        let LogOffsets { start, end, .. } = log.offsets();
+                        let mut at = start;
+                        while at < end {
+                            let chunk = match reader.read(at, end, ByteSize::bytes(500)) {
+                                Ok(chunk) => chunk,
+                                Err(ReadError::OutOfRange { start, .. }) if start > at => {
+                                    at = start;
+                                    continue;
+                                }
+                                Err(error) => panic!("at {at}: {error:?}"),
+                            };
+                            let mut next = chunk.base_offset;
+                            for batch in tidegate_record::Batches::new(&chunk.batches) {
+                                let header = *batch.unwrap().header();
+                                assert!(header.base_offset >= next);
+                                next = header.next_offset();
+                            }
+                            if chunk.is_empty() {
+                                break;
+                            }
+                            assert!(next > at, "reading does not get on at {at}");
+                            at = next;
+                        }
+                        rounds += 1;
+                    }
+                })
+            })
+            .collect();
+        for round in 0..40_u32 {
+            for n in 0..30_u32 {
+                let key = (n % 11).to_be_bytes();
+                let value = vec![round as u8; (n as usize * 7) % 200];
+                let record = (Some(&key[..]), Some(&value[..]));
+                model.put(&mut store, &log, BuildOptions::default(), &[record], false);
+            }
+            maintain(&store);
+            if round == 20 {
+                log.trim(Offset(model.end / 2)).unwrap();
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    assert_eq!(log.damage(), []);
+    let start = log.offsets().start.0;
+    model.puts.retain(|put| put.offset >= start);
+    check(&log, &model, false, "in the end");
+}

@@ -175,3 +175,7 @@ fn empty(header: &BatchHeader) -> Option<Vec<u8>> {
     builder.set_last_offset_delta(header.last_offset_delta);
     builder.build().ok()
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

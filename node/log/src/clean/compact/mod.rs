@@ -55,6 +55,9 @@ use transactions::Transactions;
 /// After a failure of the disk a log is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(600);
 
+/// Most segments that are merged at once: their files are open meanwhile.
+const MAX_GROUP: usize = 32;
+
 /// Told of every read and write of the cleaner; false if it is to stop.
 pub(super) type Pace<'p> = &'p mut dyn FnMut(u64) -> bool;
 
@@ -142,8 +145,13 @@ pub(super) fn run(log: &Arc<Log>, plan: &Plan, now: Now, pace: Pace<'_>) -> bool
     match stop {
         Stop::Overtaken | Stop::Index => {}
         Stop::Unreadable(segment, Trouble::Damaged { at, from }) => {
-            log.found_damage(&segment, at, from);
-            return true;
+            if from < segment.next() {
+                log.found_damage(&segment, at, from);
+                return true;
+            }
+            let reason = format!("{} has bytes after its last batch", segment.path.display());
+            tracing::error!(log = %log.id, reason, "the log is not compacted until it is reopened");
+            lock(&log.clean).stuck = Some(reason.into());
         }
         Stop::Unreadable(segment, Trouble::Io(error)) => {
             // Files that are gone because they were trimmed are nobody's fault.
@@ -211,9 +219,14 @@ fn pass(log: &Arc<Log>, plan: &Plan, now: Now, pace: Pace<'_>) -> Result<(), Sto
     }
     let mut clean = lock(&log.clean);
     let row = &mut clean.row;
+    let before = (row.compacted, row.swept);
     row.compacted = row.compacted.max(end);
     row.tombstones = filter.tombstones;
     row.swept = row.swept.max(plan.expired);
+    if (row.compacted, row.swept) == before {
+        // The same again would do no more.
+        clean.waits_at = plan.telling.last().map(|segment| segment.base);
+    }
     clean.trouble = None;
     clean.dirty = true;
     note_horizon(&mut clean, &super::policy(log), now);
@@ -329,7 +342,7 @@ fn groups(segments: &[Arc<Segment>], max: u64) -> Vec<&[Arc<Segment>]> {
             len += segment.len();
             len <= max && u32::try_from(segment.next().since(first.base)).is_ok()
         };
-        let count = rest.iter().take_while(fits).count().max(1);
+        let count = rest.iter().take(MAX_GROUP).take_while(fits).count().max(1);
         let (group, after) = rest.split_at(count);
         groups.push(group);
         rest = after;
