@@ -18,7 +18,7 @@ pub struct NodeConfig {
     pub listen: SocketAddr,
     /// Names and addresses beside loopback that the node's certificate is valid for.
     pub names: Vec<String>,
-    /// Disk space kept from the logs for metadata and deletes; at most a sixteenth of the disk is
-    /// taken.
+    /// Disk space kept from the logs for metadata and deletes; at most a thirty-second part of the
+    /// file system is taken.
     pub reserve: ByteSize,
 }

@@ -26,6 +26,7 @@ mod ingest;
 mod links;
 mod mirror;
 mod node;
+mod offline;
 mod opening;
 mod plugins;
 mod produce;
@@ -40,6 +41,7 @@ mod topic;
 
 pub use config::NodeConfig;
 pub use node::{Node, StartError};
+pub use offline::topic_names;
 
 pub(crate) use node::Broker;
 

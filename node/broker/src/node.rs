@@ -171,6 +171,7 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
     let store = StoreConfig {
         // The broker holds senders back before this; whoever comes around it is refused.
         backlog: ByteSize::bytes(2 * limits::MAX_APPEND_BACKLOG.get()),
+        reserve: config.reserve,
         on_advance: Some(Arc::new(move |at, _| advanced.advanced(at))),
         ..StoreConfig::default()
     };

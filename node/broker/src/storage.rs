@@ -10,13 +10,21 @@ use crate::topic::Topic;
 
 /// The disk, and what was done to it since the node started.
 pub(crate) fn status(broker: &Broker, topics: &[Arc<Topic>]) -> StorageStatus {
+    let stats = broker.logs.stats();
     let cleaned = broker.logs.clean_stats();
     let removed = cleaned.trimmed.get() + cleaned.retained_out.get();
     StorageStatus {
+        free: stats.space.map(|space| space.free).unwrap_or_default(),
+        total: stats.space.map(|space| space.total).unwrap_or_default(),
+        full: stats.full,
+        accepted: stats.accepted,
+        written: stats.written,
+        syncs: stats.syncs,
+        open_files: stats.open_files,
         deleted: ByteSize::bytes(removed),
+        compacted: cleaned.compacted,
         dropped: dropped(topics),
-        index_failure: broker.logs.index_failure(),
-        ..StorageStatus::default()
+        index_failure: stats.index_failure,
     }
 }
 

@@ -108,8 +108,9 @@ pub const SETTINGS: &[Setting] = &[
         flag: "--reserve",
         kind: Kind::Text,
         default: "\"32 MiB\"",
-        doc: "Disk space kept from the logs, so that a full disk can still be administered: topics\n\
-              deleted, settings changed. At most a sixteenth of the disk is taken.",
+        doc: "Disk space held in a file and given up when the disk is full, so that it can still be\n\
+              administered: topics deleted, settings changed. Producers are refused while less than\n\
+              64 MiB, or twice the reserve, is free. On small disks it is less: a thirty-second part.",
     },
     Setting {
         key: Key::Listen,
