@@ -287,3 +287,53 @@ pub enum ReadError {
     #[error("the log is closed")]
     Closed,
 }
+
+/// Why logs could not be checked or repaired.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// There is no log store there.
+    #[error("there are no logs in {}", path.display())]
+    NoStore {
+        /// Where one was looked for.
+        path: PathBuf,
+    },
+    /// A process has the store.
+    #[error("{} is in use: stop the node first", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The disk failed. A repair that ends so is finished by the next.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The index can neither be opened nor be made anew, so that losses cannot be recorded.
+    #[error("cannot open the index {}", path.display())]
+    Index {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: IndexError,
+    },
+    /// Repaired files could not be opened as logs.
+    #[error("cannot open the repaired logs")]
+    Open(#[source] OpenError),
+}
+
+impl CheckError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> CheckError {
+        let path = path.into();
+        move |source| CheckError::Io { action, path, source }
+    }
+}

@@ -58,6 +58,29 @@ pub(crate) fn segment_base(name: &str) -> Option<Offset> {
     digits.parse().ok().map(Offset)
 }
 
+/// Ends the name of a segment that a repair is writing.
+pub(crate) const REPAIRED: &str = ".repaired";
+
+/// Whether a file in a log's folder is what something cut short left, which opening the log
+/// removes.
+pub(crate) fn is_leftover(name: &str) -> bool {
+    let segment = |end: &str| name.strip_suffix(end).and_then(segment_base).is_some();
+    name == NEW_INCARNATION || segment(REPAIRED)
+}
+
+/// Folders of logs whose deletion was cut short, as `<topic>/<partition>.deleted`.
+pub(crate) fn find_deleting(disk: &dyn Disk, root: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for topic in disk.list(&topics(root))?.into_iter().filter(|entry| entry.is_dir) {
+        for entry in disk.list(&topics(root).join(&topic.name))? {
+            if entry.is_dir && entry.name.ends_with(DELETED) {
+                found.push(format!("{}/{}", topic.name, entry.name));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The logs that have a folder under `root`.
 pub(crate) fn find_logs(disk: &dyn Disk, root: &Path) -> io::Result<Vec<TopicPartition>> {
     let mut found = Vec::new();

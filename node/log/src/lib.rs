@@ -15,8 +15,11 @@
 //! <root>/topics/<topic uuid>/doomed                the topic's logs are to go; empty
 //! <root>/topics/<topic uuid>/<partition>/         one log; uuid hyphenated, partition decimal
 //!     incarnation                                 tells this life of the log from others
+//!     incarnation.new                             one that is not synced yet; removed by the next start
 //!     <base offset, 20 digits>.log                a segment
 //!     <base offset, 20 digits>.log.cleaned        one that compaction is writing; of no meaning
+//!     <base>.log.repaired                         one that a repair is writing; removed likewise
+//!     <base>.log.damaged-<position>               bytes that a repair took out of it from there; ignored
 //! <root>/topics/<topic uuid>/<partition>.deleted/ a log being removed; the next start finishes it
 //! ```
 //!
@@ -73,6 +76,7 @@
 
 mod active;
 mod backlog;
+pub mod check;
 mod checkpoint;
 mod clean;
 mod config;

@@ -44,7 +44,7 @@ pub(crate) fn open(shared: &Arc<Shared>, wanted: &[Wanted]) -> Vec<Result<Arc<Lo
         in_parallel(shared.config.opening_threads, wanted.iter().collect(), |wanted| {
             recovery::recover(shared, wanted)
         });
-    sync_files(&mut logs);
+    sync_files(&*shared.disk, &mut logs);
     name_incarnations(&*shared.disk, &mut logs);
     sync_folders(shared, &mut logs);
 
@@ -73,18 +73,18 @@ fn make_folders(shared: &Shared, wanted: &[Wanted]) {
 }
 
 /// Syncs what recovery wrote, in one round.
-fn sync_files(logs: &mut [Result<Recovered, OpenError>]) {
+fn sync_files(disk: &dyn Disk, logs: &mut [Result<Recovered, OpenError>]) {
     let mut targets = Vec::new();
     for (at, log) in logs.iter().enumerate() {
         let Ok(log) = log else { continue };
         targets.extend(log.unsynced().map(|(path, file)| (at, path, file)));
     }
-    let mut failed = Vec::new();
-    for (at, path, file) in targets {
-        if let Err(source) = file.sync_data() {
-            failed.push((at, OpenError::Io { action: "sync", path, source }));
-        }
-    }
+    let files: Vec<&dyn DiskFile> = targets.iter().map(|(_, _, file)| *file).collect();
+    let results = disk.sync_files(&files);
+    let failed = targets.into_iter().zip(results).filter_map(|((at, path, _), result)| {
+        Some((at, OpenError::Io { action: "sync", path, source: result.err()? }))
+    });
+    let failed: Vec<_> = failed.collect();
     for (at, error) in failed {
         logs[at] = Err(error);
     }

@@ -121,6 +121,10 @@ pub(crate) fn recover(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Recovered
     for entry in entries {
         if let Some(base) = files::segment_base(&entry.name).filter(|_| !entry.is_dir) {
             segment_files.push((base, entry.len));
+        } else if files::is_leftover(&entry.name) {
+            // Should the name come back after a crash, it is removed again.
+            let path = folder.join(&entry.name);
+            disk.remove_file(&path).map_err(OpenError::io("remove", path))?;
         }
     }
     segment_files.sort();

@@ -69,6 +69,31 @@ impl<'f> Scan<'f> {
         Ok(batch.map(|(batch, _)| *batch.header()).filter(|header| header.base_offset >= floor))
     }
 
+    /// The whole batch at `at`, or what is wrong with it, in words.
+    pub(crate) fn verify(
+        &mut self,
+        at: u64,
+        floor: Offset,
+    ) -> io::Result<Result<Batch<'_>, String>> {
+        let left = self.len.saturating_sub(at);
+        if left < HEADER_LEN as u64 {
+            return Ok(Err(format!("the file ends {left} bytes after it")));
+        }
+        let len = match BatchHeader::parse(self.bytes(at, HEADER_LEN)?) {
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(header) if header.batch_len as u64 > left => {
+                let need = header.batch_len;
+                return Ok(Err(format!("batch is cut off: the file has {left} bytes of {need}")));
+            }
+            Ok(header) if header.base_offset < floor => {
+                let base = header.base_offset;
+                return Ok(Err(format!("base offset {base} lies before {floor}")));
+            }
+            Ok(header) => header.batch_len,
+        };
+        Ok(Batch::parse(self.bytes(at, len)?).map(|(batch, _)| batch).map_err(|e| e.to_string()))
+    }
+
     /// The header at `at`, whatever follows it.
     pub(crate) fn header(&mut self, at: u64) -> io::Result<Option<BatchHeader>> {
         let left = self.len.saturating_sub(at);
@@ -97,13 +122,19 @@ impl<'f> Scan<'f> {
     /// Where batches go on after the bad bytes at `bad`: the next position of a batch that starts
     /// at or after `floor`. `None` if none does.
     ///
-    /// The bad batch's own length is believed first. Failing that every position is tried, and
-    /// one counts only if batch follows batch from there to the end: a record may hold a batch.
+    /// The bad batch's own length is believed first, and that of bad ones behind it, if that leads
+    /// to a batch. Failing that every position is tried, and one counts only if batch follows batch
+    /// from there to the end: a record may hold a batch.
     pub(crate) fn resume_after(&mut self, bad: u64, floor: Offset) -> io::Result<Option<u64>> {
-        if let Ok(Some(len)) = peek_len(self.bytes(bad, HEADER_LEN)?)
-            && self.batch(bad + len as u64, floor)?.is_some()
-        {
-            return Ok(Some(bad + len as u64));
+        let mut at = bad;
+        while let Ok(Some(len)) = peek_len(self.bytes(at, HEADER_LEN)?) {
+            at += len as u64;
+            if self.batch(at, floor)?.is_some() {
+                return Ok(Some(at));
+            }
+            if self.header(at)?.is_none_or(|header| header.base_offset < floor) {
+                break;
+            }
         }
         let mut at = bad + 1;
         while at + HEADER_LEN as u64 <= self.len {

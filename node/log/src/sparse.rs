@@ -80,6 +80,11 @@ impl SparseIndex {
         self.entries.len()
     }
 
+    /// The indexed batches in order, as [`last`](SparseIndex::last) gives one.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.entries.iter().map(|entry| (entry.delta, entry.position))
+    }
+
     /// The last indexed batch: its offset less the segment's base, and its position.
     pub(crate) fn last(&self) -> Option<(u32, u32)> {
         self.entries.last().map(|entry| (entry.delta, entry.position))

@@ -16,6 +16,7 @@
 //! finds: that is recovery. How rows are encoded is told in `rows`, and on the crate's format page.
 
 mod backend;
+mod overlay;
 mod rows;
 
 use std::io;
@@ -35,6 +36,8 @@ use rows::{CLEANING, DURABLE, LOG_KEY, LOGS, PRODUCERS, Rows, SEGMENTS, SPARSE, 
 use rows::{UPTIME, UPTIME_KEY, decode_uptime, encode_uptime};
 use rows::{decode, decode_offset, decode_producers, encode, encode_producers};
 use rows::{log_key, segment_key};
+
+use overlay::Overlay;
 
 pub use backend::DiskBackend;
 pub(crate) use rows::{Change, Known, LogMeta, SegmentMeta};
@@ -102,6 +105,8 @@ impl<E: Into<redb::Error>> From<E> for IndexError {
 pub(crate) struct Index {
     disk: Arc<dyn Disk>,
     root: PathBuf,
+    /// It is only looked at.
+    peeked: bool,
     /// Gone once closed.
     db: RwLock<Option<Open>>,
     given_up: OnceLock<Arc<str>>,
@@ -129,6 +134,7 @@ impl Index {
         let index = |open| Index {
             disk: Arc::clone(disk),
             root: root.to_owned(),
+            peeked: false,
             db: RwLock::new(Some(open)),
             given_up: OnceLock::new(),
         };
@@ -153,6 +159,25 @@ impl Index {
         let open = Open::at(&**disk, &path, cache).map_err(|error| (path.clone(), error))?;
         disk.sync_dir(root).map_err(at("make"))?;
         Ok(index(open))
+    }
+
+    /// Opens the index to look at it: no file changes, whatever is done with it. `None` if there is
+    /// none.
+    pub(crate) fn peek(
+        disk: &Arc<dyn Disk>,
+        root: &Path,
+        cache: ByteSize,
+    ) -> Result<Option<Index>, IndexError> {
+        let path = root.join(FILE);
+        let io = |source| IndexError::Io { action: "open", source };
+        if !disk.exists(&path).map_err(io)? {
+            return Ok(None);
+        }
+        let file = Overlay::new(disk.open(&path, OpenMode::Read).map_err(io)?).map_err(io)?;
+        let len = Arc::new(AtomicU64::new(redb::StorageBackend::len(&file).map_err(io)?));
+        let open = Open::with(file, len, &path, cache)?;
+        let (disk, root, given_up) = (Arc::clone(disk), root.to_owned(), OnceLock::new());
+        Ok(Some(Index { disk, root, peeked: true, db: RwLock::new(Some(open)), given_up }))
     }
 
     /// Closes the database; nothing is found or taken any more.
@@ -194,7 +219,7 @@ impl Index {
         );
         let source = std::error::Error::source(error).map_or(String::new(), |s| format!(": {s}"));
         self.given_up.get_or_init(|| format!("{error}{source}").into());
-        if error.is_damage() {
+        if error.is_damage() && !self.peeked {
             let aside = self.disk.rename(&self.root.join(FILE), &self.root.join(ASIDE));
             if let Err(error) = aside.and_then(|()| self.disk.sync_dir(&self.root)) {
                 tracing::error!(%error, "the damaged index cannot be moved aside");
@@ -252,6 +277,15 @@ impl Open {
         let file = disk.open(path, OpenMode::Create).map_err(io)?;
         let backend = DiskBackend::new(file).map_err(io)?;
         let len = backend.watch_len();
+        Open::with(backend, len, path, cache)
+    }
+
+    fn with(
+        backend: impl redb::StorageBackend,
+        len: Arc<AtomicU64>,
+        path: &Path,
+        cache: ByteSize,
+    ) -> Result<Open, IndexError> {
         catch_unwind(AssertUnwindSafe(|| {
             let mut db = Database::builder()
                 .set_cache_size(cache.as_usize())
