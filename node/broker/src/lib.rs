@@ -28,6 +28,7 @@ mod mirror;
 mod node;
 mod offline;
 mod opening;
+mod passing;
 mod plugins;
 mod produce;
 mod produce_session;

@@ -1,21 +1,25 @@
 //! Subscriptions: whole batches, pushed as they become visible.
 //!
-//! A subscription holds no records: it reads a chunk from the log, sends it, and waits until the
-//! stream takes more. A slow reader thus costs one chunk at most. Partitions take turns.
+//! A subscription holds no records: it finds a chunk in the log and passes it on as the stream takes
+//! it, see [`passing`](crate::passing). Partitions take turns.
 
 use std::sync::Arc;
 
+use tidegate_log::{FileRange, LogReader};
 use tidegate_transport::{FrameReceiver, FrameSender, SendError};
 use tidegate_types::{ByteSize, Offset, PartitionId, StartPosition, limits};
 use tidegate_wire::{ErrorBody, ErrorCode, OpenSubscribe, PartitionStart, SubscribeReply};
 
 use crate::Broker;
 use crate::error;
+use crate::passing::{Pace, pass_on};
 use crate::topic::{Partition, Topic};
 
 /// One partition of a subscription.
 struct Cursor {
     partition: Arc<Partition>,
+    /// On its way through a thread that may block, it is not here.
+    reader: Option<LogReader>,
     next: Offset,
     /// Where `until_end` stops.
     stop: Option<Offset>,
@@ -72,6 +76,7 @@ async fn push(
         return Ok(Some(error::unknown_topic(&open.topic)));
     };
     let mut advanced = topic.watch();
+    let mut pace = Pace::default();
     let mut cursors = match place(&topic, &open).await {
         Ok(cursors) => cursors,
         Err(failure) => return Ok(Some(failure)),
@@ -90,7 +95,7 @@ async fn push(
         advanced.mark_unchanged();
         let mut moved = false;
         for cursor in &mut cursors {
-            moved |= step(cursor, sender).await?;
+            moved |= step(cursor, sender, &mut pace).await?;
         }
         if open.until_end && cursors.iter().all(Cursor::is_done) {
             sender.send(&SubscribeReply::End, &[]).await?;
@@ -106,7 +111,11 @@ async fn push(
 }
 
 /// Pushes one chunk of one partition, or tells that it is caught up. Says whether it moved.
-async fn step(cursor: &mut Cursor, sender: &mut FrameSender) -> Result<bool, SendError> {
+async fn step(
+    cursor: &mut Cursor,
+    sender: &mut FrameSender,
+    pace: &mut Pace,
+) -> Result<bool, SendError> {
     if cursor.is_done() {
         return Ok(false);
     }
@@ -121,14 +130,16 @@ async fn step(cursor: &mut Cursor, sender: &mut FrameSender) -> Result<bool, Sen
         }
         return Ok(false);
     }
-    match read(cursor.partition.clone(), cursor.next, limit, limits::SUBSCRIBE_CHUNK).await {
+    match locate(cursor, limit).await {
         // Nothing there yet: what is visible grows a moment before it can be read.
-        Ok((bytes, _)) if bytes.is_empty() => Ok(false),
-        Ok((bytes, next)) => {
+        Ok(None) => Ok(false),
+        Ok(Some(range)) => {
+            let next = range.next_offset;
             cursor.next = next;
             let high_watermark = cursor.partition.high_watermark();
             let header = SubscribeReply::Records { partition, next, high_watermark };
-            sender.send(&header, &[bytes]).await?;
+            sender.begin(&header, range.len).await?;
+            pass_on(sender, range, pace).await?;
             Ok(true)
         }
         Err(failure) => {
@@ -137,6 +148,27 @@ async fn step(cursor: &mut Cursor, sender: &mut FrameSender) -> Result<bool, Sen
             sender.send(&SubscribeReply::PartitionFailed { partition, error }, &[]).await?;
             Ok(true)
         }
+    }
+}
+
+/// Finds the next chunk: at once if it is in memory, otherwise off the async threads.
+async fn locate(cursor: &mut Cursor, end: Offset) -> Result<Option<FileRange>, ErrorBody> {
+    let (from, max) = (cursor.next, limits::SUBSCRIBE_CHUNK);
+    let mut reader = cursor.reader.take().unwrap_or_else(|| cursor.partition.log.reader());
+    if let Some(range) = reader.at_tail(from, end, max) {
+        cursor.reader = Some(reader);
+        return Ok(Some(range));
+    }
+    let locating = tokio::task::spawn_blocking(move || {
+        let found = reader.locate(from, end, max);
+        (reader, found)
+    });
+    match locating.await {
+        Ok((reader, found)) => {
+            cursor.reader = Some(reader);
+            found.map_err(|failure| error::read(&failure))
+        }
+        Err(_) => Err(error::shutting_down()),
     }
 }
 
@@ -175,6 +207,7 @@ async fn place(topic: &Arc<Topic>, open: &OpenSubscribe) -> Result<Vec<Cursor>, 
         let stop = open.until_end.then(|| partition.high_watermark());
         cursors.push(Cursor {
             partition: partition.clone(),
+            reader: None,
             next,
             stop,
             told: None,

@@ -160,7 +160,11 @@ impl Client {
     /// If the identity is of no use.
     pub fn new(config: ClientConfig) -> Result<Client, TlsError> {
         let connector = Connector::new(ClientTls::new(&config.identity)?);
-        let options = ConnectOptions { timeout: config.connect_timeout, software: config.software };
+        let options = ConnectOptions {
+            timeout: config.connect_timeout,
+            software: config.software,
+            stream_window: config.stream_window,
+        };
         Ok(Client {
             inner: Arc::new(Inner {
                 address: config.address,

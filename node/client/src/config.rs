@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_transport::{Identity, ReadIdentityError};
+use tidegate_transport::{ConnectOptions, Identity, ReadIdentityError};
+use tidegate_types::ByteSize;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub struct ClientConfig {
     pub request_timeout: Duration,
     /// Program and version, for the node's log.
     pub software: String,
+    /// Bytes that may wait on each stream, such as a subscription, until this program takes them.
+    /// Default 8 MiB; with less, streams over long lines are slower.
+    pub stream_window: ByteSize,
 }
 
 impl ClientConfig {
@@ -38,6 +42,7 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             software: concat!("tidegate-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            stream_window: ConnectOptions::default().stream_window,
         }
     }
 

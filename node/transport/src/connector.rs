@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::{ClientConfig, Endpoint, TokioRuntime};
+use tidegate_types::ByteSize;
 use tidegate_wire::ErrorBody;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -133,6 +134,9 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// Program and version, for the node's log.
     pub software: String,
+    /// Bytes that may wait on each stream until this end reads them. Default 8 MiB; with less, streams
+    /// over long lines are slower.
+    pub stream_window: ByteSize,
 }
 
 impl Default for ConnectOptions {
@@ -140,6 +144,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             timeout: Duration::from_secs(10),
             software: concat!("tidegate-transport/", env!("CARGO_PKG_VERSION")).to_owned(),
+            stream_window: settings::STREAM_WINDOW,
         }
     }
 }
@@ -208,7 +213,7 @@ impl Connector {
                     continue;
                 }
             };
-            let config = self.config(peer.ip());
+            let config = self.config(peer.ip(), options.stream_window);
             let software = options.software.clone();
             let begin = start + HEAD_START * i as u32;
             attempts.spawn(async move {
@@ -226,9 +231,9 @@ impl Connector {
         Err(failed.unwrap_or(ConnectError::NoAddress { address: address.to_owned() }))
     }
 
-    fn config(&self, peer: IpAddr) -> ClientConfig {
+    fn config(&self, peer: IpAddr, stream_window: ByteSize) -> ClientConfig {
         let mut config = ClientConfig::new(self.tls.crypto.clone());
-        config.transport_config(settings::transport(Side::Client, peer));
+        config.transport_config(settings::transport(Side::Client, peer, stream_window));
         config
     }
 

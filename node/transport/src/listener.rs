@@ -102,7 +102,7 @@ impl Configs {
         let config = |peer: std::net::IpAddr| {
             let mut config = ServerConfig::with_crypto(tls.crypto.clone());
             config
-                .transport_config(settings::transport(Side::Server, peer))
+                .transport_config(settings::transport(Side::Server, peer, settings::STREAM_WINDOW))
                 .max_incoming(MAX_WAITING)
                 .incoming_buffer_size(MAX_WAITING_BYTES)
                 .incoming_buffer_size_total(MAX_WAITING_BYTES_TOTAL);

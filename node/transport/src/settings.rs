@@ -8,7 +8,7 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
-use tidegate_types::limits;
+use tidegate_types::{ByteSize, limits};
 
 use crate::restart::RestartKey;
 
@@ -22,7 +22,7 @@ const MTU_LOOPBACK: u16 = 6_500;
 const SEND_WINDOW: u64 = 16 << 20;
 
 /// Bytes that one stream may hold unread.
-const STREAM_WINDOW: u32 = 8 << 20;
+pub(crate) const STREAM_WINDOW: ByteSize = ByteSize::mib(8);
 
 /// Bytes that all streams of one connection to a node may hold unread there. A client sets none:
 /// what waits unread at it is what its own program leaves unread, a window for each stream, and
@@ -46,20 +46,22 @@ pub(crate) enum Side {
 }
 
 /// QUIC settings for a connection with `peer`.
-pub(crate) fn transport(side: Side, peer: IpAddr) -> Arc<TransportConfig> {
+/// `stream_window` bytes may wait on each stream for who reads it.
+pub(crate) fn transport(side: Side, peer: IpAddr, stream_window: ByteSize) -> Arc<TransportConfig> {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(if is_loopback(peer) { MTU_LOOPBACK } else { MTU_NETWORK });
     let (streams, window) = match side {
         Side::Server => (limits::MAX_STREAMS_PER_CONNECTION, VarInt::from_u32(SERVER_WINDOW)),
         Side::Client => (0, VarInt::MAX),
     };
+    let stream_window = u32::try_from(stream_window.get()).unwrap_or(u32::MAX);
     let mut config = TransportConfig::default();
     config
         .mtu_discovery_config(Some(discovery))
         .congestion_controller_factory(Arc::new(CubicConfig::default()))
         .enable_segmentation_offload(true)
         .send_window(SEND_WINDOW)
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .stream_receive_window(VarInt::from_u32(stream_window))
         .receive_window(window)
         .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))

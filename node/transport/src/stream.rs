@@ -109,11 +109,13 @@ pub struct FrameSender {
     stream: SendStream,
     /// Set while a frame is being written: a future dropped in between leaves it set.
     broken: bool,
+    /// Bytes that the payload of the frame at hand still lacks.
+    owed: usize,
 }
 
 impl FrameSender {
     pub(crate) fn new(stream: SendStream) -> FrameSender {
-        FrameSender { stream, broken: false }
+        FrameSender { stream, broken: false, owed: 0 }
     }
 
     /// Sends `message` with the payload's parts, back to back, after it. Returns once QUIC has
@@ -147,6 +149,49 @@ impl FrameSender {
         Ok(())
     }
 
+    /// Begins a message whose payload of `len` bytes follows in pieces, each given to
+    /// [`push`](Self::push). Until all of it is there, nothing else can be sent.
+    ///
+    /// Not cancel-safe.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn begin<T: Serialize + ?Sized>(
+        &mut self,
+        message: &T,
+        len: usize,
+    ) -> Result<(), SendError> {
+        if self.broken {
+            return Err(SendError::Ended);
+        }
+        let header = encode_header(message, len)?;
+        self.broken = true;
+        self.stream.write_chunk(header).await?;
+        self.owed = len;
+        self.broken = len > 0;
+        Ok(())
+    }
+
+    /// Waits until QUIC takes some of `piece`, and removes that from its front. Gives the number of
+    /// bytes taken; 0 only if `piece` is empty.
+    ///
+    /// Cancel-safe: a future dropped before it is done has taken nothing.
+    ///
+    /// # Errors
+    /// If the payload begun lacks less than `piece` holds, or stream or connection are gone.
+    pub async fn push(&mut self, piece: &mut Bytes) -> Result<usize, SendError> {
+        if piece.len() > self.owed {
+            return Err(SendError::Ended);
+        }
+        if piece.is_empty() {
+            return Ok(0);
+        }
+        let taken = self.stream.write_chunks(std::slice::from_mut(piece)).await?.bytes;
+        self.owed = self.owed.saturating_sub(taken);
+        self.broken = self.owed > 0;
+        Ok(taken)
+    }
+
     /// Says that nothing more will be sent. What was sent still arrives.
     pub fn finish(&mut self) {
         if !self.broken {
@@ -158,6 +203,7 @@ impl FrameSender {
     /// Abandons the stream; what was sent may not arrive.
     pub fn reset(&mut self, code: CloseCode) {
         self.broken = true;
+        self.owed = 0;
         let _ = self.stream.reset(code.var_int());
     }
 

@@ -73,7 +73,11 @@ impl Server {
     async fn bare(&self) -> quinn::Connection {
         let tls = ClientTls::new(&client_identity(&self.authority)).unwrap();
         let mut config = ClientConfig::new(tls.crypto);
-        config.transport_config(settings::transport(Side::Client, LOCAL.ip()));
+        config.transport_config(settings::transport(
+            Side::Client,
+            LOCAL.ip(),
+            settings::STREAM_WINDOW,
+        ));
         let endpoint = Endpoint::client(LOCAL).unwrap();
         endpoint.connect_with(config, self.address, SERVER_NAME).unwrap().await.unwrap()
     }
