@@ -74,7 +74,10 @@ const MAX_LEN: u64 = MAX_SEGMENT.get() + MAX_BATCH.get();
 /// The active segment, open for writing.
 pub(crate) struct Active {
     pub(crate) segment: Arc<Segment>,
-    pub(crate) file: Arc<dyn DiskFile>,
+    /// Closed while the log is idle, with all of it synced.
+    pub(crate) file: Option<Arc<dyn DiskFile>>,
+    /// It was written since somebody last thought of closing the file.
+    touched: bool,
     /// What is in the file, and what of it will be once the staged bytes are.
     pub(crate) written: u64,
     pub(crate) staged_meta: SegmentMeta,
@@ -105,7 +108,8 @@ impl Active {
         let staged_meta = segment.meta();
         Active {
             segment,
-            file,
+            file: Some(file),
+            touched: false,
             written: staged_meta.len,
             staged_meta,
             staged: Staged::default(),
@@ -288,7 +292,9 @@ impl Active {
             return Ok(false);
         }
         let flush = log.config().flush;
-        let written = self.prezero(log).and_then(|()| self.staged.write(&*self.file, self.written));
+        let file = self.open_file(log)?;
+        let written =
+            self.prezero(log, &*file).and_then(|()| self.staged.write(&*file, self.written));
         match written {
             Ok(()) => {}
             Err(error) if is_full(&error) => {
@@ -303,14 +309,14 @@ impl Active {
         let round = tail::Written {
             start: Offset(log.end.load(Ordering::Acquire)),
             next: self.staged_meta.next,
-            file: &self.file,
+            file: &file,
             position: self.written,
             bytes: self.staged.contiguous(),
         };
         log.shared.tails.push(&log.tail, round);
         self.written = self.staged_meta.len;
         self.allocated = self.allocated.max(self.written);
-        self.unsynced = true;
+        (self.unsynced, self.touched) = (true, true);
         self.segment.observe(&self.staged.entries);
         if let Some((last, _)) = self.staged.epochs.last() {
             let mut epochs = lock(&log.epochs);
@@ -339,7 +345,7 @@ impl Active {
     }
 
     /// Zeroes the file ahead of small writes, so that their syncs change no metadata.
-    fn prezero(&mut self, log: &Log) -> io::Result<()> {
+    fn prezero(&mut self, log: &Log, file: &dyn DiskFile) -> io::Result<()> {
         let end = self.staged_meta.len;
         let config = log.config();
         let pays = config.flush == Flush::Always
@@ -353,7 +359,7 @@ impl Active {
         if ahead <= end {
             return Ok(());
         }
-        match self.file.allocate(end, ahead - end) {
+        match file.allocate(end, ahead - end) {
             Ok(()) => self.allocated = ahead,
             // The batches themselves may still fit.
             Err(error) if is_full(&error) => {}
@@ -362,9 +368,53 @@ impl Active {
         Ok(())
     }
 
+    /// The file, opened if it is not.
+    fn open_file(&mut self, log: &Log) -> Result<Arc<dyn DiskFile>, String> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let opened = log.shared.disk.open(&self.segment.path, OpenMode::Write);
+        let file: Arc<dyn DiskFile> =
+            opened.map_err(|error| failed("opening", &self.segment, &error))?.into();
+        self.segment.set_file(Some(Arc::clone(&file)));
+        self.file = Some(Arc::clone(&file));
+        log.shared.open_files.push(log.id);
+        Ok(file)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether it was written since this was asked last.
+    pub(crate) fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Closes the file unless something is staged or unsynced; true if it is closed. See
+    /// [`handles`](crate::handles).
+    pub(crate) fn close_file(&mut self, log: &Log, may_sync: bool) -> bool {
+        if !self.staged.is_empty() {
+            return false;
+        }
+        if self.unsynced
+            && may_sync
+            && log.check_open().is_ok()
+            && let Err(reason) = self.sync(log)
+        {
+            log.seal(reason);
+        }
+        if self.unsynced {
+            return false;
+        }
+        self.segment.set_file(None);
+        self.file = None;
+        true
+    }
+
     /// The file, if it must be synced for all that was written to be durable.
     pub(crate) fn unsynced_file(&self) -> Option<Arc<dyn DiskFile>> {
-        self.unsynced.then(|| Arc::clone(&self.file))
+        self.file.clone().filter(|_| self.unsynced)
     }
 
     /// Takes in how the sync of [`unsynced_file`](Active::unsynced_file) ended. Nothing may have
@@ -383,7 +433,7 @@ impl Active {
 
     /// Makes all that was written durable.
     fn sync(&mut self, log: &Log) -> Result<(), String> {
-        let synced = if self.unsynced { self.file.sync_data() } else { Ok(()) };
+        let synced = self.unsynced_file().map_or(Ok(()), |file| file.sync_data());
         self.handle_synced(log, synced)
     }
 
@@ -395,10 +445,11 @@ impl Active {
 
     /// Cuts the file to what was written, durably.
     fn cut(&mut self, log: &Log) -> Result<(), String> {
+        let file = self.open_file(log)?;
         let cut = || -> io::Result<bool> {
-            let cut = self.file.len()? != self.written;
+            let cut = file.len()? != self.written;
             if cut {
-                self.file.set_len(self.written)?;
+                file.set_len(self.written)?;
             }
             Ok(cut)
         };
@@ -442,7 +493,7 @@ impl Active {
         if stored {
             self.checkpointed = self.synced;
         }
-        let old = Opened { file: Arc::clone(&self.file), index: Arc::clone(&index) };
+        let old = Opened { file: self.open_file(log)?, index: Arc::clone(&index) };
         log.shared.opened.put((log.id, closed.base, closed.generation), old);
 
         let meta =
@@ -455,7 +506,7 @@ impl Active {
         *segments = Arc::new(list);
         drop(segments);
         closed.close((!stored).then_some(index));
-        (self.segment, self.file) = (segment, file);
+        (self.segment, self.file) = (segment, Some(file));
         (self.written, self.allocated, self.staged_meta) = (0, 0, meta);
         self.covered = 0;
         log.shared.cleaner.wake();

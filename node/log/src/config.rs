@@ -57,6 +57,9 @@ pub struct StoreConfig {
     /// Held in a file and given up when others fill the disk. Default 32 MiB; at most a
     /// thirty-second of the file system. 0 holds none.
     pub reserve: ByteSize,
+    /// Files of active segments that stay open between rounds of appends. Default 512. A log whose
+    /// file was closed pays for opening it at its next append.
+    pub open_files: usize,
     /// Told whenever a log grew or became durable.
     pub on_advance: Option<OnAdvance>,
 }
@@ -74,6 +77,7 @@ impl Default for StoreConfig {
             cleaning_rate: ByteSize::mib(32),
             low_water: ByteSize::mib(64),
             reserve: ByteSize::mib(32),
+            open_files: 512,
             on_advance: None,
         }
     }
@@ -92,6 +96,7 @@ impl fmt::Debug for StoreConfig {
             .field("cleaning_rate", &self.cleaning_rate)
             .field("low_water", &self.low_water)
             .field("reserve", &self.reserve)
+            .field("open_files", &self.open_files)
             .field("on_advance", &self.on_advance.is_some())
             .finish()
     }

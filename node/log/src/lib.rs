@@ -84,6 +84,7 @@ mod doomed;
 mod epochs;
 mod error;
 mod files;
+mod handles;
 mod index;
 mod log;
 mod opening;

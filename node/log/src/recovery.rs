@@ -191,7 +191,7 @@ impl Recovered {
     /// Files to be synced before the log is used.
     pub(crate) fn unsynced(&self) -> impl Iterator<Item = Unsynced<'_>> {
         let incarnation = self.incarnation_file.as_deref();
-        let active = self.unsynced.then_some(&*self.active.file);
+        let active = self.active.file.as_deref().filter(|_| self.unsynced);
         let incarnation = incarnation.map(|file| (self.folder.clone(), file));
         incarnation.into_iter().chain(active.map(|file| (self.active.segment.path.clone(), file)))
     }

@@ -25,14 +25,10 @@ const OPENED: usize = 64;
 
 #[derive(Debug)]
 enum Body {
-    Active {
-        file: Arc<dyn DiskFile>,
-        index: SparseIndex,
-    },
+    /// The file is closed while its log is idle.
+    Active { file: Option<Arc<dyn DiskFile>>, index: SparseIndex },
     /// The index is kept here only if the database does not have it.
-    Closed {
-        kept: Option<Arc<SparseIndex>>,
-    },
+    Closed { kept: Option<Arc<SparseIndex>> },
     /// Another segment took its place and its name: only those who found it before read it.
     Replaced(Arc<Opened>),
 }
@@ -58,7 +54,7 @@ impl Segment {
         meta: SegmentMeta,
         index: SparseIndex,
     ) -> Segment {
-        Segment::new(folder, base, meta, Body::Active { file, index })
+        Segment::new(folder, base, meta, Body::Active { file: Some(file), index })
     }
 
     pub(crate) fn closed(
@@ -182,6 +178,14 @@ impl Segment {
         Ok(Arc::new(Opened { file, index: Arc::new(index) }))
     }
 
+    /// Gives readers the active segment's file, or lets it be closed.
+    pub(crate) fn set_file(&self, new: Option<Arc<dyn DiskFile>>) {
+        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        if let Body::Active { file, .. } = &mut *body {
+            *file = new;
+        }
+    }
+
     /// Turns the active segment into a closed one.
     pub(crate) fn close(&self, kept: Option<Arc<SparseIndex>>) {
         *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::Closed { kept };
@@ -194,14 +198,28 @@ impl Segment {
         context: Context<'_>,
         lookup: impl FnOnce(&SparseIndex) -> T,
     ) -> io::Result<(Arc<dyn DiskFile>, T)> {
+        let key = (log, self.base, self.generation);
         let kept = match &*self.body.read().unwrap_or_else(PoisonError::into_inner) {
-            Body::Active { file, index } => return Ok((Arc::clone(file), lookup(index))),
+            Body::Active { file: Some(file), index } => {
+                return Ok((Arc::clone(file), lookup(index)));
+            }
+            Body::Active { file: None, index } => {
+                let file = match context.opened.get(key) {
+                    Some(opened) => Arc::clone(&opened.file),
+                    None => {
+                        let file = context.disk.open(&self.path, OpenMode::Read)?.into();
+                        // The segment's own index is looked at as long as it is active.
+                        let opened = Opened { file, index: Arc::default() };
+                        Arc::clone(&context.opened.put(key, opened).file)
+                    }
+                };
+                return Ok((file, lookup(index)));
+            }
             Body::Closed { kept } => kept.clone(),
             Body::Replaced(opened) => {
                 return Ok((Arc::clone(&opened.file), lookup(&opened.index)));
             }
         };
-        let key = (log, self.base, self.generation);
         let opened = match context.opened.get(key) {
             Some(opened) => opened,
             None => {
@@ -294,6 +312,8 @@ impl OpenedSegments {
     pub(crate) fn put(&self, key: OpenedKey, opened: Opened) -> Arc<Opened> {
         let opened = Arc::new(opened);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was opened while the segment was active knows nothing of its index.
+        entries.retain(|(of, _)| *of != key);
         entries.push_back((key, Arc::clone(&opened)));
         if entries.len() > OPENED {
             entries.pop_front();

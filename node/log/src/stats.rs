@@ -74,7 +74,7 @@ impl Shared {
             read: ByteSize::bytes(meter.read()),
             syncs: meter.syncs(),
             rounds: rounds.load(Ordering::Relaxed),
-            open_files: u32::try_from(self.open_logs().len()).unwrap_or(u32::MAX),
+            open_files: u32::try_from(self.open_files.len()).unwrap_or(u32::MAX),
             index_failure: self.index.given_up().map(|reason| reason.to_string()),
         }
     }

@@ -14,6 +14,7 @@ use tidegate_types::{ByteSize, Incarnation, TopicPartition};
 use crate::backlog::Backlog;
 use crate::clean::{self, Cleaner};
 use crate::config::{LogConfig, MAX_ROUND, StoreConfig};
+use crate::handles::OpenFiles;
 use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
 use crate::opening::Wanted;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) cleaner: Cleaner,
     pub(crate) space: Space,
     pub(crate) counters: Counters,
+    pub(crate) open_files: OpenFiles,
     /// Memory for staging that no log uses.
     pub(crate) spare: SpareStaged,
     logs: Mutex<HashMap<TopicPartition, Arc<Log>>>,
@@ -56,6 +58,10 @@ impl Shared {
 
     pub(crate) fn open_logs(&self) -> Vec<Arc<Log>> {
         lock(&self.logs).values().cloned().collect()
+    }
+
+    pub(crate) fn open_log(&self, id: TopicPartition) -> Option<Arc<Log>> {
+        lock(&self.logs).get(&id).cloned()
     }
 
     /// Tells the index, in one transaction, what became durable since it was told last.
@@ -91,6 +97,8 @@ impl Shared {
                 }
                 Err(failure) => drop(failure.refuse(&log)),
             }
+            // Those that were closed were opened again, one at a time.
+            active.close_file(&log, false);
         }
         if !changes.is_empty() && self.index.commit(&changes).is_err() {
             tracing::warn!("the logs were closed without the index; the next start scans them");
@@ -148,6 +156,9 @@ fn run(mut writer: Writer, commands: &Receiver<Command>, shared: &Shared) {
         }
     }
 }
+
+/// So many logs are opened together, however few files are to stay open: each round has its syncs.
+const OPEN_TOGETHER: usize = 64;
 
 /// All logs under one folder, on one disk.
 ///
@@ -224,6 +235,7 @@ impl LogStore {
             clock,
             root: root.to_owned(),
             counters,
+            open_files: OpenFiles::default(),
             spare: SpareStaged::default(),
             backlog: Backlog::new(config.backlog),
             tails: Tails::new(config.tail_cache),
@@ -288,14 +300,23 @@ impl LogStore {
                 None
             });
         }
-        let mut opened = opening::open(&self.shared, &to_open).into_iter();
-        let mut logs = lock(&self.shared.logs);
+        let mut opened = Vec::with_capacity(to_open.len());
+        // A log's file is open while it is recovered; all of them need not be at once.
+        for some in to_open.chunks(self.shared.config.open_files.max(OPEN_TOGETHER)) {
+            let found = opening::open(&self.shared, some);
+            let mut logs = lock(&self.shared.logs);
+            for log in found.iter().flatten() {
+                logs.insert(log.id, Arc::clone(log));
+                self.shared.open_files.push(log.id);
+            }
+            drop(logs);
+            self.shared.close_idle_files(false);
+            opened.extend(found);
+        }
+        let mut opened = opened.into_iter();
         let answers = answers.into_iter().map(|answer| match answer {
             Some(answer) => answer,
-            None => opened.next().unwrap_or(Err(OpenError::Closed)).map(|log| {
-                logs.insert(log.id, Arc::clone(&log));
-                LogHandle { log }
-            }),
+            None => opened.next().unwrap_or(Err(OpenError::Closed)).map(|log| LogHandle { log }),
         });
         answers.collect()
     }

@@ -112,6 +112,7 @@ impl Writer {
         for log in rolls {
             roll(&log);
         }
+        self.shared.close_idle_files(true);
         self.tick_if_due();
     }
 

@@ -278,3 +278,64 @@ fn what_is_written_is_counted() {
     assert_eq!(after.syncs, before.syncs + 1);
     assert!(after.write_amplification().unwrap() > 1.0);
 }
+
+#[test]
+fn files_of_idle_logs_are_closed_and_opened_again() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let disk = SimDisk::new(seed);
+        let config = StoreConfig { open_files: 3, ..small() };
+        let mut stepped = Stepped::open_in(disk.clone(), Path::new(ROOT), config.clone());
+        let configs: Vec<LogConfig> = (0..12)
+            .map(|n| {
+                let flush = if n % 3 == 0 { Flush::Os } else { Flush::Always };
+                LogConfig { flush, ..tiny(4_000) }
+            })
+            .collect();
+        let open = |stepped: &Stepped| -> Vec<LogHandle> {
+            let wanted: Vec<_> = configs
+                .iter()
+                .enumerate()
+                .map(|(n, config)| (log_id(n as u32), Incarnation(n as u64 + 100), *config))
+                .collect();
+            stepped.store.open_logs(&wanted).into_iter().map(Result::unwrap).collect()
+        };
+        let mut logs = open(&stepped);
+        let mut expected = vec![Vec::new(); 12];
+        for round in 0..30_u8 {
+            if round == 15 {
+                drop(std::mem::take(&mut logs));
+                drop(stepped);
+                stepped = Stepped::open_in(disk.clone(), Path::new(ROOT), config.clone());
+                logs = open(&stepped);
+            }
+            let mut answers = Vec::new();
+            for _ in 0..rng.between(1, 9) {
+                let n = rng.below(12) as usize;
+                let value = vec![round; rng.between(1, 1_500) as usize];
+                answers.push(Stepped::queue(&logs[n], durable(batch(None, &[&value]))));
+                expected[n].push(value);
+            }
+            stepped.step.run();
+            for answer in answers {
+                answer.try_recv().unwrap().unwrap();
+            }
+            let open = stepped.store.stats().open_files;
+            assert!(open <= 3, "{open} files are open, seed {seed}");
+            let n = rng.below(12) as usize;
+            assert_eq!(values(&logs[n], Offset(0)), expected[n], "log {n}, seed {seed}");
+        }
+        for (log, expected) in logs.iter().zip(&expected) {
+            assert_eq!(&values(log, Offset(0)), expected);
+        }
+        let stepped = Stepped::open_in(disk.crash(), Path::new(ROOT), config.clone());
+        for (n, log) in open(&stepped).iter().enumerate() {
+            let found = values(log, Offset(0));
+            if configs[n].flush == Flush::Always {
+                assert_eq!(found, expected[n], "log {n}, seed {seed}");
+            } else {
+                assert_eq!(found, expected[n][..found.len()], "log {n}, seed {seed}");
+            }
+        }
+    }
+}

@@ -81,13 +81,11 @@ impl Log {
     /// Syncs the active segment if `to` lies in it and may not be on the platter, as under
     /// `flush = "os"`: a log must not start beyond what a power cut leaves of it.
     fn secure(&self, to: Offset) -> Result<(), TrimError> {
-        let (file, synced) = {
+        let file = {
             let active = lock(&self.active);
-            (Arc::clone(&active.file), active.synced)
+            if to <= active.synced { None } else { active.unsynced_file() }
         };
-        if to <= synced {
-            return Ok(());
-        }
+        let Some(file) = file else { return Ok(()) };
         file.sync_data().map_err(|error| {
             let reason = self.seal(format!("syncing the end of {} failed: {error}", self.id));
             TrimError::Sealed { reason }
