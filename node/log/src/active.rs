@@ -23,6 +23,7 @@ use crate::config::{MAX_PREZERO, MAX_SEGMENT, MIN_PREZERO, PREZERO_BELOW};
 use crate::files;
 use crate::index::{Change, LogMeta, SegmentMeta};
 use crate::log::{AppendMode, AppendRequest, Appended, Log, lock};
+use crate::planted::Planted;
 use crate::producers::{Undo, Verdict};
 use crate::segment::{Opened, Segment};
 use crate::staged::{Entry, Staged};
@@ -469,7 +470,12 @@ impl Active {
         base: Offset,
         before: &mut Before,
     ) -> Result<(), Failure> {
-        self.finish(log).inspect_err(|failure| {
+        let finished = if log.shared.planted(Planted::RollUnsynced) {
+            self.write(log).and_then(|_| Ok(self.handle_synced(log, Ok(()))?))
+        } else {
+            self.finish(log)
+        };
+        finished.inspect_err(|failure| {
             if matches!(failure, Failure::Full) {
                 *before = Before::Lost;
             }
@@ -482,7 +488,9 @@ impl Active {
             Err(error) if is_full(&error) => return Err(Failure::Full),
             Err(error) => return Err(making(error).into()),
         };
-        log.shared.disk.sync_dir(&log.folder).map_err(making)?;
+        if !log.shared.planted(Planted::FolderNotSynced) {
+            log.shared.disk.sync_dir(&log.folder).map_err(making)?;
+        }
 
         let closed = Arc::clone(&self.segment);
         let index = Arc::new(closed.active_index().unwrap_or_default());

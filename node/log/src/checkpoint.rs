@@ -17,6 +17,7 @@ use tidegate_types::{ByteSize, Offset};
 
 use crate::index::Change;
 use crate::log::{Log, lock};
+use crate::planted::Planted;
 
 /// A checkpoint may write one byte for so many that need not be read again.
 const PAYS: u64 = 16;
@@ -88,7 +89,12 @@ impl Round {
 
     fn tell(&mut self, log: &Arc<Log>, checkpoint: bool) {
         let active = lock(&log.active);
-        let synced = active.synced;
+        let early = log.shared.planted(Planted::CheckpointUnsynced);
+        let synced = if early { active.segment.next() } else { active.synced };
+        if log.shared.planted(Planted::ProducersUnsynced) {
+            let producers = lock(&log.producers).snapshot();
+            self.changes.push(Change::Producers(log.id, active.segment.next(), producers));
+        }
         let mut covered = None;
         if checkpoint && active.is_settled() && log.check_open().is_ok() {
             let segment = &active.segment;

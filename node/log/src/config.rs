@@ -62,6 +62,9 @@ pub struct StoreConfig {
     pub open_files: usize,
     /// Told whenever a log grew or became durable.
     pub on_advance: Option<OnAdvance>,
+    /// A mistake that the crate's tests plant.
+    #[cfg(test)]
+    pub(crate) planted: Option<crate::planted::Planted>,
 }
 
 impl Default for StoreConfig {
@@ -79,6 +82,8 @@ impl Default for StoreConfig {
             reserve: ByteSize::mib(32),
             open_files: 512,
             on_advance: None,
+            #[cfg(test)]
+            planted: None,
         }
     }
 }

@@ -88,11 +88,14 @@ mod handles;
 mod index;
 mod log;
 mod opening;
+mod planted;
 mod producers;
 mod read;
 mod recovery;
 mod scan;
 mod segment;
+#[cfg(test)]
+mod simulation;
 mod space;
 mod sparse;
 mod staged;

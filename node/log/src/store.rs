@@ -1,6 +1,6 @@
 //! The store: all logs of one disk, their index, and the one thread that writes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,8 @@ pub(crate) struct Shared {
     pub(crate) open_files: OpenFiles,
     /// Memory for staging that no log uses.
     pub(crate) spare: SpareStaged,
-    logs: Mutex<HashMap<TopicPartition, Arc<Log>>>,
+    /// In order, so that a simulation does everything in the same order each time.
+    logs: Mutex<BTreeMap<TopicPartition, Arc<Log>>>,
     /// Held while a log is opened or deleted, which may take long; never by the writer.
     changing: Mutex<()>,
     closed: AtomicBool,

@@ -18,6 +18,7 @@ use tidegate_env::DiskFile;
 use crate::Flush;
 use crate::active::Before;
 use crate::log::{AppendRequest, Appended, Done, Log, When, lock};
+use crate::planted::Planted;
 use crate::store::Shared;
 use crate::{AppendError, IndexError};
 
@@ -168,6 +169,9 @@ impl Writer {
 
     fn write(&mut self, part: &mut Part) {
         let log = &part.log;
+        if self.shared.planted(Planted::AckBeforeWrite) {
+            acknowledge(std::mem::take(&mut part.waiting));
+        }
         let written = {
             let mut active = lock(&log.active);
             match log.check_open() {
@@ -180,8 +184,11 @@ impl Writer {
                 if advanced {
                     self.advanced(log);
                 }
-                let (now, later) =
-                    part.waiting.drain(..).partition(|waiting| waiting.ack == When::Written);
+                let early = self.shared.planted(Planted::AckBeforeSync);
+                let (now, later) = part
+                    .waiting
+                    .drain(..)
+                    .partition(|waiting| waiting.ack == When::Written || early);
                 part.waiting = later;
                 acknowledge(now);
             }
@@ -200,6 +207,7 @@ impl Writer {
                 refuse(part.waiting, &error);
             } else {
                 let file = lock(&part.log.active).unsynced_file();
+                let file = file.filter(|_| !self.shared.planted(Planted::NoSync));
                 match file {
                     Some(file) => unsynced.push((part, file)),
                     None => synced.push((part, Ok(()))),
@@ -220,6 +228,13 @@ impl Writer {
 
     fn handle_synced(&mut self, part: Part, result: io::Result<()>) {
         let log = &part.log;
+        let result = match result {
+            Err(_) if self.shared.planted(Planted::SyncRetried) => {
+                let file = Arc::clone(&lock(&log.active).file);
+                file.sync_data()
+            }
+            result => result,
+        };
         let before = log.offsets().durable;
         let synced = lock(&log.active)
             .handle_synced(log, result)

@@ -1,0 +1,67 @@
+//! Mistakes that the crate's own tests plant, to see that the simulation finds them.
+//!
+//! Outside those tests [`Shared::planted`] is false for all of them, and costs nothing.
+
+use crate::store::Shared;
+
+/// A mistake at one place of the code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Planted {
+    /// Appends are acknowledged as durable without a sync.
+    NoSync,
+    /// Appends are acknowledged as durable once they are written, and synced afterwards.
+    AckBeforeSync,
+    /// Appends are acknowledged as written before they are.
+    AckBeforeWrite,
+    /// A sync that failed is tried again, and believed.
+    SyncRetried,
+    /// A new segment's name is not made durable.
+    FolderNotSynced,
+    /// A segment is neither cut nor synced before the next one exists.
+    RollUnsynced,
+    /// What the index says of a segment is believed, whatever its length.
+    RowTrusted,
+    /// Recovery does not verify CRCs.
+    NoCrc,
+    /// Recovery cuts bad bytes off as a torn tail, though they were durable.
+    DurableCut,
+    /// Recovery does not write what the page cache holds once more.
+    TailNotRewritten,
+    /// The index is told of more than was synced.
+    CheckpointUnsynced,
+    /// The index is given the producers as they are, not as of what is synced.
+    ProducersUnsynced,
+}
+
+impl Planted {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Planted; 12] = [
+        Planted::NoSync,
+        Planted::AckBeforeSync,
+        Planted::AckBeforeWrite,
+        Planted::SyncRetried,
+        Planted::FolderNotSynced,
+        Planted::RollUnsynced,
+        Planted::RowTrusted,
+        Planted::NoCrc,
+        Planted::DurableCut,
+        Planted::TailNotRewritten,
+        Planted::CheckpointUnsynced,
+        Planted::ProducersUnsynced,
+    ];
+}
+
+impl Shared {
+    /// Whether the mistake is to be made.
+    #[cfg(test)]
+    pub(crate) fn planted(&self, fault: Planted) -> bool {
+        self.config.planted == Some(fault)
+    }
+
+    /// Whether the mistake is to be made: never.
+    #[cfg(not(test))]
+    pub(crate) const fn planted(&self, _fault: Planted) -> bool {
+        false
+    }
+}

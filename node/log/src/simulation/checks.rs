@@ -1,0 +1,348 @@
+//! What is compared: the logs as they answer, and the model.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tidegate_record::BatchHeader;
+use tidegate_types::{ByteSize, LeaderEpoch, Offset, Timestamp};
+
+use super::batches;
+use super::model::{Fate, Stored};
+use super::world::World;
+use crate::{DamageRange, LogChunk, LogHandle, ReadError, files};
+
+/// The batches of a chunk, by their headers alone.
+fn split(chunk: &LogChunk) -> Vec<(BatchHeader, Bytes)> {
+    let (mut at, mut found) = (0, Vec::new());
+    while at < chunk.batches.len() {
+        let header = BatchHeader::parse(&chunk.batches[at..]).unwrap();
+        let end = at + header.batch_len;
+        found.push((header, chunk.batches.slice(at..end)));
+        at = end;
+    }
+    found
+}
+
+impl World {
+    /// Reads, again where a fault struck; `None` without power.
+    pub(super) fn read(
+        &self,
+        log: &LogHandle,
+        from: Offset,
+        end: Offset,
+        max: ByteSize,
+    ) -> Option<Result<LogChunk, ReadError>> {
+        for _ in 0..50 {
+            match log.read(from, end, max) {
+                Err(ReadError::Io { source, .. }) => {
+                    if !self.disk.has_power() {
+                        return None;
+                    }
+                    assert!(self.armed, "reading at {from}: {source}");
+                }
+                result => return Some(result),
+            }
+        }
+        panic!("reading at {from} fails for ever");
+    }
+
+    /// Takes in what a log gained since the last look.
+    pub(super) fn catch_up(&mut self, n: usize) {
+        let Some(log) = self.logs[n].handle.clone() else { return };
+        let offsets = log.offsets();
+        self.observe_promise(n, offsets);
+        while self.logs[n].end < offsets.end {
+            let from = self.logs[n].end;
+            match self.read(&log, from, offsets.end, ByteSize::kib(64)) {
+                None => return,
+                Some(Ok(chunk)) => {
+                    assert!(!chunk.is_empty(), "log {n}: nothing at {from}");
+                    for (header, bytes) in split(&chunk) {
+                        self.take_new(n, header.base_offset, &bytes, false);
+                        self.logs[n].end = header.next_offset();
+                    }
+                }
+                Some(Err(error)) => panic!("log {n}: {error}"),
+            }
+        }
+    }
+
+    /// A batch that the log did not hold before.
+    fn take_new(&mut self, n: usize, base: Offset, bytes: &Bytes, after_a_start: bool) {
+        let model = &mut self.logs[n];
+        let stored = model.identify(bytes);
+        if let Some(id) = stored.id {
+            let sent = &mut model.sent[id];
+            assert_eq!(sent.at, None, "log {n}: batch {id} is there twice");
+            let may = World::may_appear(sent.fate, after_a_start);
+            assert!(may, "log {n}: batch {id} at {base} was {:?}", sent.fate);
+            sent.at = Some(base);
+            if !after_a_start && !model.hurt {
+                assert_eq!(base, model.end, "log {n}: a hole");
+            }
+        }
+        model.content.insert(base, stored);
+    }
+
+    /// Compares a log that was just opened with what was promised of it.
+    pub(super) fn check_reopened(&mut self, n: usize) {
+        let Some(log) = self.logs[n].handle.clone() else { return };
+        let offsets = log.offsets();
+        assert_eq!(offsets.durable, offsets.end, "log {n}");
+        let mut floor = self.logs[n].floor;
+        if self.index_lost {
+            // Bad batches at the very end: without the index they are a torn tail.
+            let model = &self.logs[n];
+            let bad = model.content.iter().rev().take_while(|(_, stored)| stored.hurt);
+            floor = bad.last().map_or(floor, |(base, _)| floor.min(*base));
+        }
+        assert!(offsets.end >= floor, "log {n}: it ends at {}, before {floor}", offsets.end);
+        let bases = self.segment_bases(n);
+        let found = log.damage().to_vec();
+        for range in &found {
+            self.explain(n, *range, floor);
+        }
+        let old = std::mem::take(&mut self.logs[n].content);
+        for sent in &mut self.logs[n].sent {
+            sent.at = None;
+        }
+        self.logs[n].damage = found;
+
+        let mut at = offsets.start;
+        while at < offsets.end {
+            match self.read(&log, at, offsets.end, ByteSize::kib(64)) {
+                None => return,
+                Some(Ok(chunk)) => {
+                    assert!(!chunk.is_empty(), "log {n}: nothing at {at}");
+                    for (header, bytes) in split(&chunk) {
+                        self.take_found(n, &header, &bytes, &old, at);
+                        at = header.next_offset();
+                    }
+                }
+                Some(Err(ReadError::Damaged { range })) => {
+                    assert!(range.end > at, "log {n}: reading does not get on at {at}");
+                    let told = self.logs[n].damage.contains(&range);
+                    let hurt = old.range(..range.end).any(|(_, s)| s.hurt && s.next > range.from);
+                    assert!(told || hurt, "log {n}: {range:?} cannot be read");
+                    if !told {
+                        self.logs[n].damage.push(range);
+                    }
+                    at = range.end;
+                }
+                Some(Err(error)) => panic!("log {n} at {at}: {error}"),
+            }
+        }
+        self.check_nothing_lost(n, &old, floor, &bases);
+        let model = &mut self.logs[n];
+        (model.start, model.end) = (offsets.start, offsets.end);
+        (model.durable, model.claimed, model.floor) = (offsets.end, offsets.end, offsets.end);
+        model.checked = true;
+        self.check_answers(n);
+    }
+
+    fn segment_bases(&self, n: usize) -> Vec<Offset> {
+        use tidegate_env::Disk;
+        let folder = files::partition(super::world::ROOT.as_ref(), super::world::log_id(n));
+        let listed = self.disk.list(&folder).unwrap_or_default();
+        listed.iter().filter_map(|entry| files::segment_base(&entry.name)).collect()
+    }
+
+    /// A batch read after a start.
+    fn take_found(
+        &mut self,
+        n: usize,
+        header: &BatchHeader,
+        bytes: &Bytes,
+        old: &BTreeMap<Offset, Stored>,
+        expected: Offset,
+    ) {
+        let base = header.base_offset;
+        let model = &mut self.logs[n];
+        match old.get(&base) {
+            Some(stored) if stored.hurt => {
+                assert_eq!(batches::records(bytes), None, "log {n}: a flip that nothing tells");
+                model.content.insert(base, stored.clone());
+                return;
+            }
+            Some(stored) if stored.bytes == *bytes => {
+                if let Some(id) = stored.id {
+                    let before = model.sent[id].at.replace(base);
+                    assert_eq!(before, None, "log {n}: batch {id} is there twice");
+                }
+                model.content.insert(base, stored.clone());
+            }
+            // What was never durable may have been overtaken by what came in its place.
+            _ => self.take_new(n, base, bytes, true),
+        }
+        if !self.logs[n].hurt {
+            assert_eq!(base, expected, "log {n}: a hole");
+        }
+    }
+
+    /// Whether what could be read before is there, or its loss told.
+    fn check_nothing_lost(
+        &mut self,
+        n: usize,
+        old: &BTreeMap<Offset, Stored>,
+        floor: Offset,
+        bases: &[Offset],
+    ) {
+        let segment = |offset: Offset| bases.partition_point(|base| *base <= offset);
+        let model = &mut self.logs[n];
+        for (base, stored) in old {
+            if model.content.contains_key(base) || stored.next <= model.start {
+                continue;
+            }
+            if *base < floor {
+                let told = model.damage_at(*base).is_some();
+                assert!(told, "log {n}: the batch at {base} is gone, all before {floor} was safe");
+                let near = old.iter().any(|(b, s)| s.hurt && segment(*b) == segment(*base));
+                assert!(stored.hurt || near, "log {n}: damage covers {base}, which is whole");
+            }
+        }
+        for (id, sent) in model.sent.iter_mut().enumerate() {
+            assert!(
+                !sent.promised || sent.at.is_some(),
+                "log {n}: batch {id} was acknowledged as durable and is gone"
+            );
+            sent.promised = false;
+            if sent.at.is_none() {
+                sent.fate = Fate::Unsent;
+            }
+        }
+        // Of each producer: what is there is in order, and nothing is missing in between.
+        if model.mirror_of.is_some() || model.hurt {
+            return;
+        }
+        for producer in &model.producers {
+            let mine = producer.acked.iter().chain(&producer.unacked);
+            let there: Vec<Option<Offset>> = mine.map(|id| model.sent[*id].at).collect();
+            // One that was content with "written" may lose a batch and, forgotten, go on behind.
+            if producer.ack == crate::When::Durable && !model.lossy && !model.forgot {
+                let gap = !there.is_sorted_by_key(Option::is_none);
+                assert!(!gap, "log {n}: a gap in what {} sent: {there:?}", producer.id);
+            }
+            let offsets: Vec<Offset> = there.into_iter().flatten().collect();
+            assert!(offsets.is_sorted(), "log {n}: {} is out of order", producer.id);
+        }
+    }
+
+    /// Damage must come of something that was done to the disk.
+    fn explain(&mut self, n: usize, range: DamageRange, floor: Offset) {
+        let cut = self.index_lost && range.from >= floor;
+        let model = &mut self.logs[n];
+        let known = model.damage.iter().any(|old| old.from <= range.from && range.end <= old.end);
+        let hurt = model.content.range(..range.end).any(|(_, s)| s.hurt && s.next > range.from);
+        assert!(known || hurt || cut, "log {n}: {range:?} is damaged, floor {floor}");
+        model.hurt = true;
+    }
+
+    /// Everything that can be asked of a log, at random places.
+    pub(super) fn check_answers(&mut self, n: usize) {
+        if self.logs[n].hurt || self.log(n).is_none() {
+            return;
+        }
+        self.catch_up(n);
+        for _ in 0..3 {
+            self.check_read(n);
+        }
+        self.check_time(n);
+        self.check_epoch(n);
+        self.check_duplicates(n);
+    }
+
+    fn check_read(&mut self, n: usize) {
+        let Some(log) = self.logs[n].handle.clone() else { return };
+        let (start, end) = (self.logs[n].start, self.logs[n].end);
+        let from = Offset(self.rng.between(start.0.max(1) as u64 - 1, end.0 as u64 + 1) as i64);
+        let stop = match self.rng.below(3) {
+            0 => Offset(i64::MAX),
+            _ => Offset(self.rng.between(start.0 as u64, end.0 as u64 + 1) as i64),
+        };
+        let max = ByteSize::bytes(self.rng.below(20_000));
+        let Some(read) = self.read(&log, from, stop, max) else { return };
+        if self.outside(n, from) {
+            let told = matches!(read, Err(ReadError::OutOfRange { offset, start: s, end: e })
+                if (offset, s, e) == (from, start, end));
+            assert!(told, "log {n}: reading {from} of {start} to {end}: {read:?}");
+            return;
+        }
+        let chunk = read.unwrap_or_else(|error| panic!("log {n}: reading {from}: {error}"));
+        let stop = stop.min(end);
+        let first = self.logs[n].batch_at(from).filter(|(_, s)| from < stop && s.next <= stop);
+        let Some((base, first)) = first else {
+            assert!(chunk.is_empty(), "log {n}: {from} to {stop} gives {}", chunk.base_offset);
+            assert_eq!((chunk.base_offset, chunk.next_offset), (from, from), "log {n}");
+            return;
+        };
+        assert!(!chunk.is_empty(), "log {n}: nothing at {from} up to {stop}");
+        assert_eq!(chunk.base_offset, base, "log {n}");
+        let fits = chunk.batches.len() <= max.as_usize().max(first.bytes.len());
+        assert!(fits, "log {n}: {} bytes, at most {max} wanted", chunk.batches.len());
+        let mut held = self.logs[n].content.range(base..);
+        let mut next = base;
+        for (_, bytes) in split(&chunk) {
+            let (_, stored) = held.next().expect("more than the log holds");
+            assert_eq!(bytes, stored.bytes, "log {n}: read at {from}");
+            next = stored.next;
+        }
+        assert_eq!(chunk.next_offset, next, "log {n}");
+        assert!(next <= stop, "log {n}: read up to {next}, beyond {stop}");
+    }
+
+    fn check_time(&mut self, n: usize) {
+        let Some(log) = self.logs[n].handle.clone() else { return };
+        let records: Vec<Timestamp> =
+            self.logs[n].content.values().flat_map(|s| &s.records).map(|r| r.time).collect();
+        let at = self.rng.below(records.len() as u64) as usize;
+        let near = records.get(at).copied().unwrap_or(self.now());
+        let time = Timestamp(near.millis() + self.rng.between(0, 2) as i64 - 1);
+        for _ in 0..50 {
+            match log.offset_for_time(time) {
+                Ok(found) => {
+                    assert_eq!(found, self.logs[n].first_at(time), "log {n}: at {time:?}");
+                    return;
+                }
+                Err(_) if !self.disk.has_power() => return,
+                Err(error) => assert!(self.armed, "log {n}: {error}"),
+            }
+        }
+    }
+
+    fn check_epoch(&mut self, n: usize) {
+        let Some(log) = self.logs[n].handle.clone() else { return };
+        let asked = LeaderEpoch(self.rng.between(0, 12) as i32);
+        let starts = self.logs[n].epochs();
+        let after = starts.partition_point(|(known, _)| *known <= asked);
+        let known = after.checked_sub(1).map_or(asked, |at| starts[at].0);
+        let ends = match starts.get(after) {
+            Some((_, start)) => *start,
+            None if starts.is_empty() => self.logs[n].start,
+            None => self.logs[n].end,
+        };
+        assert_eq!(log.epoch_end(asked), (known, ends), "log {n}: end of {asked}");
+    }
+
+    fn check_duplicates(&mut self, n: usize) {
+        let Some(log) = self.logs[n].handle.clone() else { return };
+        let model = &self.logs[n];
+        if model.mirror_of.is_some() {
+            return;
+        }
+        for producer in &model.producers {
+            for id in producer.acked.iter().chain(&producer.unacked) {
+                let sent = &model.sent[*id];
+                let Some(stamp) = sent.stamp else { continue };
+                let told = log.is_duplicate(stamp, sent.records - 1);
+                let waits = sent.fate == Fate::Unknown;
+                let there = sent.at.is_some();
+                assert!(!there || told || model.forgot, "log {n}: batch {id} is not known");
+                assert!(there || !told || waits, "log {n}: batch {id} is known, not there");
+            }
+            assert!(
+                !log.is_duplicate(producer.next_stamp(), 0),
+                "log {n}: known before it is sent"
+            );
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What the model knows of one log: what was sent to it, what it holds, what it may not lose.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+
+use bytes::Bytes;
+use tidegate_record::BatchHeader;
+use tidegate_types::{LeaderEpoch, Offset, ProducerStamp, Sequence, Timestamp};
+
+use super::batches::{self, Record};
+use crate::{DamageRange, LogConfig, LogHandle, When};
+
+/// Names a batch among those sent to one log.
+pub(super) type BatchId = usize;
+
+/// What became of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    /// Not handed over since it was last known not to be in the log.
+    Unsent,
+    /// Handed over; whether it is in the log was not said.
+    Unknown,
+    /// Refused without having been written. At most a crash may bring it back.
+    Refused,
+    /// Acknowledged.
+    Accepted,
+}
+
+/// A batch that was made for a log.
+pub(super) struct Sent {
+    pub(super) bytes: Vec<u8>,
+    pub(super) stamp: Option<ProducerStamp>,
+    pub(super) records: i32,
+    pub(super) fate: Fate,
+    /// Where the log has it.
+    pub(super) at: Option<Offset>,
+    /// Acknowledged as durable while nobody could look any more.
+    pub(super) promised: bool,
+}
+
+/// A batch that the log holds.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) next: Offset,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) bytes: Bytes,
+    pub(super) records: Vec<Record>,
+    pub(super) id: Option<BatchId>,
+    /// A bit of it was turned.
+    pub(super) hurt: bool,
+}
+
+/// A producer that retries until it is answered, in order.
+pub(super) struct Producer {
+    pub(super) id: i64,
+    pub(super) epoch: i16,
+    pub(super) next_sequence: i32,
+    pub(super) ack: When,
+    /// Sent or to be sent, not acknowledged, oldest first.
+    pub(super) unacked: VecDeque<BatchId>,
+    /// Acknowledged ones of this epoch, for repeating a retry that is not needed.
+    pub(super) acked: Vec<BatchId>,
+}
+
+impl Producer {
+    fn new(id: i64) -> Producer {
+        Producer {
+            id,
+            epoch: 0,
+            next_sequence: if id == 2 { i32::MAX - 20 } else { 0 },
+            ack: if id == 3 { When::Written } else { When::Durable },
+            unacked: VecDeque::new(),
+            acked: Vec::new(),
+        }
+    }
+
+    /// Gives up what it sent and begins a new epoch.
+    pub(super) fn start_over(&mut self) {
+        self.epoch += 1;
+        self.next_sequence = 0;
+        self.unacked.clear();
+        self.acked.clear();
+    }
+
+    pub(super) fn next_stamp(&self) -> ProducerStamp {
+        ProducerStamp {
+            id: tidegate_types::ProducerId(self.id),
+            epoch: tidegate_types::ProducerEpoch(self.epoch),
+            base_sequence: Sequence(self.next_sequence),
+        }
+    }
+}
+
+/// One log of the run.
+pub(super) struct LogModel {
+    pub(super) config: LogConfig,
+    pub(super) handle: Option<LogHandle>,
+    /// What the handle shows was compared since it was opened.
+    pub(super) checked: bool,
+    /// The log that this one copies.
+    pub(super) mirror_of: Option<usize>,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) producers: Vec<Producer>,
+    pub(super) sent: Vec<Sent>,
+    by_essence: HashMap<u64, BatchId>,
+    /// What a mirror was offered, by base offset.
+    pub(super) offered: BTreeMap<Offset, Bytes>,
+    /// What it holds, by base offset.
+    pub(super) content: BTreeMap<Offset, Stored>,
+    pub(super) start: Offset,
+    pub(super) end: Offset,
+    /// No power cut may lose what lies before.
+    pub(super) durable: Offset,
+    /// What the log last said of that; more than is promised once it stopped syncing.
+    pub(super) claimed: Offset,
+    /// What the next check demands to find.
+    pub(super) floor: Offset,
+    pub(super) damage: Vec<DamageRange>,
+    /// A bit was turned somewhere in it: what its producers are told is no longer foretold.
+    pub(super) hurt: bool,
+    /// It left syncing to the system at some time: its producers may have met a gap.
+    pub(super) lossy: bool,
+    /// Some of what its producers sent is remembered by the index alone, or by nothing.
+    pub(super) forgot: bool,
+}
+
+impl LogModel {
+    pub(super) fn new(config: LogConfig, mirror_of: Option<usize>) -> LogModel {
+        LogModel {
+            config,
+            handle: None,
+            checked: false,
+            mirror_of,
+            epoch: LeaderEpoch(1),
+            producers: (1..=3).map(Producer::new).collect(),
+            sent: Vec::new(),
+            by_essence: HashMap::new(),
+            offered: BTreeMap::new(),
+            content: BTreeMap::new(),
+            start: Offset::ZERO,
+            end: Offset::ZERO,
+            durable: Offset::ZERO,
+            claimed: Offset::ZERO,
+            floor: Offset::ZERO,
+            damage: Vec::new(),
+            hurt: false,
+            lossy: false,
+            forgot: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, bytes: Vec<u8>) -> BatchId {
+        let header = BatchHeader::parse(&bytes).unwrap();
+        let id = self.sent.len();
+        self.by_essence.insert(batches::essence(&bytes), id);
+        let (stamp, records) = (header.stamp(), header.last_offset_delta + 1);
+        self.sent.push(Sent {
+            bytes,
+            stamp,
+            records,
+            fate: Fate::Unsent,
+            at: None,
+            promised: false,
+        });
+        id
+    }
+
+    /// The batch as the model keeps it; the panic if nobody sent it.
+    pub(super) fn identify(&self, bytes: &Bytes) -> Stored {
+        let header = BatchHeader::parse(bytes).unwrap();
+        let records = batches::records(bytes).expect("a batch that was never flipped is not whole");
+        let base = header.base_offset;
+        let id = if self.mirror_of.is_some() {
+            assert_eq!(self.offered.get(&base), Some(bytes), "not what was offered at {base}");
+            None
+        } else {
+            let known = self.by_essence.get(&batches::essence(bytes));
+            Some(*known.unwrap_or_else(|| panic!("a batch at {base} that nobody sent")))
+        };
+        let (next, epoch) = (header.next_offset(), header.leader_epoch);
+        Stored { next, epoch, bytes: bytes.clone(), records, id, hurt: false }
+    }
+
+    /// The first batch that ends after `offset`.
+    pub(super) fn batch_at(&self, offset: Offset) -> Option<(Offset, &Stored)> {
+        let before = self.content.range(..=offset).next_back();
+        before
+            .filter(|(_, stored)| stored.next > offset)
+            .map(|(base, stored)| (*base, stored))
+            .or_else(|| {
+                let after = (Bound::Excluded(offset), Bound::Unbounded);
+                self.content.range(after).next().map(|(base, stored)| (*base, stored))
+            })
+    }
+
+    pub(super) fn damage_at(&self, offset: Offset) -> Option<DamageRange> {
+        self.damage.iter().find(|range| range.contains(offset)).copied()
+    }
+
+    /// The first record at or after `time`.
+    pub(super) fn first_at(&self, time: Timestamp) -> Option<(Offset, Timestamp)> {
+        let records = self.content.values().flat_map(|stored| &stored.records);
+        let mut found = records.filter(|r| r.time >= time && r.offset >= self.start);
+        found.next().map(|record| (record.offset, record.time))
+    }
+
+    /// Where each epoch began.
+    pub(super) fn epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
+        let mut starts: Vec<(LeaderEpoch, Offset)> = Vec::new();
+        for (base, stored) in &self.content {
+            if stored.epoch > starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch) {
+                starts.push((stored.epoch, *base));
+            }
+        }
+        starts
+    }
+}
