@@ -65,6 +65,14 @@ impl Durable {
         }
     }
 
+    /// Where it ends, if something may lie behind.
+    fn end(self) -> Option<Offset> {
+        match self {
+            Durable::All(_) => None,
+            Durable::Before(end) => Some(end),
+        }
+    }
+
     /// Whether batches that go on at `offset` after bad bytes can be the log's.
     fn reaches(self, offset: Offset) -> bool {
         match self {
@@ -576,7 +584,8 @@ impl<'s> Recovery<'s> {
                 if scan.is_zero_from(meta.len).map_err(io)? {
                     break;
                 }
-                let resume = scan.resume_after(meta.len, meta.next.advance(1)).map_err(io)?;
+                let floor = meta.next.advance(1);
+                let resume = scan.resume_after(meta.len, floor, durable.end()).map_err(io)?;
                 let next = match resume {
                     Some(at) => scan.batch(at, meta.next).map_err(io)?.map(|header| (at, header)),
                     None => None,

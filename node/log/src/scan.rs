@@ -124,8 +124,14 @@ impl<'f> Scan<'f> {
     ///
     /// The bad batch's own length is believed first, and that of bad ones behind it, if that leads
     /// to a batch. Failing that every position is tried, and one counts only if batch follows batch
-    /// from there to the end: a record may hold a batch.
-    pub(crate) fn resume_after(&mut self, bad: u64, floor: Offset) -> io::Result<Option<u64>> {
+    /// from there to the end, or to `durable`, behind which anything may lie: a record may hold a
+    /// batch.
+    pub(crate) fn resume_after(
+        &mut self,
+        bad: u64,
+        floor: Offset,
+        durable: Option<Offset>,
+    ) -> io::Result<Option<u64>> {
         let mut at = bad;
         while let Ok(Some(len)) = peek_len(self.bytes(at, HEADER_LEN)?) {
             at += len as u64;
@@ -152,7 +158,7 @@ impl<'f> Scan<'f> {
                 continue;
             };
             at += found as u64;
-            if self.runs_to_the_end(at, floor)? {
+            if self.runs_to_the_end(at, floor, durable)? {
                 return Ok(Some(at));
             }
             at += 1;
@@ -160,12 +166,18 @@ impl<'f> Scan<'f> {
         Ok(None)
     }
 
-    fn runs_to_the_end(&mut self, from: u64, floor: Offset) -> io::Result<bool> {
+    fn runs_to_the_end(
+        &mut self,
+        from: u64,
+        floor: Offset,
+        durable: Option<Offset>,
+    ) -> io::Result<bool> {
         let (mut at, mut next) = (from, floor);
         while let Some(header) = self.batch(at, next)? {
             at += header.batch_len as u64;
             next = header.next_offset();
         }
-        Ok(at > from && self.is_zero_from(at)?)
+        let all_durable = durable.is_some_and(|durable| next >= durable);
+        Ok(at > from && (all_durable || self.is_zero_from(at)?))
     }
 }

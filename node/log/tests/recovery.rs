@@ -243,6 +243,20 @@ fn a_bad_batch_in_the_durable_range_is_damage_for_its_range_alone() {
 }
 
 #[test]
+fn a_torn_tail_hides_nothing_between_damage_and_itself() {
+    let killed = Killed::new(20);
+    let tail = batches_len(&killed.last());
+    // Its length is not to be believed, so what follows must be searched for.
+    damage_batch(&killed.last(), 1, 9);
+    let file = OpenOptions::new().write(true).open(killed.last()).unwrap();
+    file.write_all_at(b"some of a batch", tail + 40).unwrap();
+    let (_store, log) = killed.open();
+    let bad = killed.last_base() + 1;
+    assert_eq!(log.damage(), [DamageRange { from: Offset(bad), end: Offset(bad + 1) }]);
+    assert_eq!(values(&log, Offset(bad + 1)), expected(bad as u32 + 1..20));
+}
+
+#[test]
 fn a_bad_batch_beyond_the_durable_range_is_cut_with_what_follows() {
     let killed = Killed::new(0);
     damage_batch(&killed.last(), 1, 90);

@@ -98,7 +98,11 @@ pub(super) fn walk(
         let lost_end = expected.successor.or(expected.durable.filter(|durable| *durable > from));
         let zeros = scan.is_zero_from(at)?;
         let covered = expected.durable.is_none_or(|durable| from < durable);
-        let resume = if covered && !zeros { scan.resume_after(at, from.advance(1))? } else { None };
+        let resume = if covered && !zeros {
+            scan.resume_after(at, from.advance(1), expected.durable)?
+        } else {
+            None
+        };
         let header = match resume {
             Some(position) => scan.header(position)?.map(|header| (position, header)),
             None => None,

@@ -171,9 +171,10 @@ impl World {
             let log = self.logs[n].handle.as_ref().unwrap();
             (log.offsets().start, log.offsets().durable, log.offsets().end).hash(&mut self.trace);
             log.sealed_reason().hash(&mut self.trace);
-            if self.talks {
-                self.tell(format_args!("    {n}: {log:?}, safe {}", self.logs[n].durable));
-            }
+            let (offsets, safe) = (log.offsets(), self.logs[n].durable);
+            let (start, durable, end) = (offsets.start, offsets.durable, offsets.end);
+            let sealed = log.sealed_reason();
+            self.tell(format_args!("    {n}: {start} {durable} {end}, safe {safe} {sealed:?}"));
         }
         let counts = self.disk.counts();
         (counts.reads, counts.writes, counts.bytes_written, counts.syncs, counts.dir_syncs)
