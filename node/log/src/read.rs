@@ -238,7 +238,12 @@ impl Log {
                 memory.stopped(Stopped { next: next_offset, segment, position });
                 Ok(Found::Some(LogChunk { batches: bytes.into(), base_offset, next_offset }))
             }
-            Whole::Beyond => Ok(Found::Beyond),
+            Whole::Beyond => match BatchHeader::parse(&bytes) {
+                Ok(header) if header.next_offset() > next => {
+                    Err(self.damaged(segment, position, from))
+                }
+                _ => Ok(Found::Beyond),
+            },
             Whole::Nothing => Err(self.damaged(segment, position, from)),
         }
     }
@@ -266,6 +271,10 @@ impl Log {
             Some(start) => start,
             None => self.search(segment, len, from)?,
         };
+        if header.next_offset() > next {
+            // No batch reaches beyond its segment: readers would wait here for ever.
+            return Err(self.damaged(segment, position, from));
+        }
         if header.next_offset() > stop {
             return Ok(Found::Beyond);
         }

@@ -339,6 +339,18 @@ fn bad_structure_met_by_a_read_is_told_and_can_be_skipped() {
 }
 
 #[test]
+fn a_batch_that_claims_offsets_beyond_its_segment_is_damage_and_no_end() {
+    let killed = Killed::new(20);
+    // The last offset delta.
+    damage_batch(&killed.segment(0), 0, 23);
+    let (_store, log) = killed.open();
+    let error = log.read(Offset(0), Offset(20), ByteSize::mib(1)).unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+    let error = log.locate(Offset(0), Offset(20), ByteSize::mib(1)).unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+}
+
+#[test]
 fn a_lost_incarnation_is_found_in_the_index_or_begins_anew() {
     let killed = Killed::new(20);
     let path = killed.last().with_file_name("incarnation");
