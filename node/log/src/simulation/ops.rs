@@ -154,7 +154,10 @@ impl World {
                     at => 12 + at,
                 };
                 let bit = self.rng.below(8) as u8;
-                self.disk.flip_bit(&path, position as u64 + within, bit).unwrap();
+                // An earlier flip may have it claim more than there is.
+                if self.disk.flip_bit(&path, position as u64 + within, bit).is_err() {
+                    return;
+                }
                 self.tell(format_args!("log {n}: batch {base} from {segment}, byte {within}"));
                 let model = &mut self.logs[n];
                 model.hurt = true;
