@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tidegate_env::{Clock, ManualClock, Rng, SimDisk};
 use tidegate_types::{
@@ -153,10 +154,11 @@ impl World {
         self.disk.clear_faults();
         self.disk.set_capacity(None);
         self.armed = false;
-        if let Some((_, step)) = &mut self.store {
-            step.run();
+        for _ in 0..3 {
+            self.clock.advance(Duration::from_secs(2));
+            self.run_writer();
+            self.settle();
         }
-        self.settle();
     }
 
     /// After each operation: a machine without power is started again, and the model catches up.
@@ -287,7 +289,11 @@ impl World {
                 assert!(forward, "{before:?} {now:?}");
             }
         };
+        // From a checkpoint of every log at every tick to none at all.
+        let uncovered = ByteSize::bytes([0, 10_000, 1 << 30][self.rng.below(3) as usize]);
         let config = StoreConfig {
+            uncovered,
+            reserve: ByteSize::kib(64),
             on_advance: Some(Arc::new(on_advance)),
             opening_threads: 1,
             planted: self.planted,
