@@ -4,14 +4,14 @@
 //! The topic's folder is a file system of its own, which is stopped under the running node.
 
 use tidegate_tests::{FileSystem, Load, Node, eventually};
-use tidegate_types::{ByteSize, Flush};
+use tidegate_types::ByteSize;
 use tidegate_wire::NodeStatus;
 
-use super::{Loads, Way, name};
+use super::{Keeps, Loads, STEADY, Way, name};
 
 /// The topic whose disk fails, and one that must not mind.
-const FAILING: Way = Way { topic: "failing", partitions: 2, producers: 1, flush: Flush::Always };
-const SOUND: Way = Way { topic: "sound", partitions: 2, producers: 1, flush: Flush::Always };
+const FAILING: Way = Way { topic: "failing", partitions: 2, producers: 1, keeps: Keeps::All };
+const SOUND: Way = Way { topic: "sound", partitions: 2, producers: 1, keeps: Keeps::All };
 
 async fn status(node: &Node) -> NodeStatus {
     node.client().await.status().await.unwrap()
@@ -29,8 +29,8 @@ async fn a_failing_disk_seals_its_own_logs_and_no_other() {
     disk.move_under(&node.data().join("topics").join(id.to_string()));
     node.restart().await;
 
-    let failing = Loads::start(&node, &[FAILING], Load::start_undaunted).await;
-    let sound = Loads::start(&node, &[SOUND], Load::start).await;
+    let failing = Loads::start(&node, &[FAILING], STEADY, Load::start_undaunted).await;
+    let sound = Loads::start(&node, &[SOUND], STEADY, Load::start).await;
     failing.more(300).await;
     sound.more(300).await;
     disk.cut_power();
@@ -57,7 +57,7 @@ async fn a_failing_disk_seals_its_own_logs_and_no_other() {
     assert_eq!(status(&node).await.sealed, []);
     failing.more(300).await;
     sound.more(300).await;
-    failing.check(&node, 0).await;
-    sound.check(&node, 0).await;
+    failing.check(&mut node, 0).await;
+    sound.check(&mut node, 0).await;
     node.kill();
 }

@@ -5,27 +5,34 @@ use std::collections::BTreeMap;
 
 use tidegate_client::Client;
 use tidegate_tests::{FileSystem, Load, Node, Rng, Seed, scaled};
-use tidegate_types::{ByteSize, Flush, TopicConfig, TopicId};
+use tidegate_types::{ByteSize, Offset, StartPosition, TopicConfig, TopicId};
 
-use super::{Loads, Way, name, pause};
+use super::{Keeps, Loads, STEADY, Start, Way, name, pause};
 
 const DISK: ByteSize = ByteSize::mib(512);
 
-/// Two topics that are synced, and one that is not.
-const WAYS: [Way; 3] = [
-    Way { topic: "orders", partitions: 3, producers: 2, flush: Flush::Always },
-    Way { topic: "metrics", partitions: 1, producers: 1, flush: Flush::Always },
-    Way { topic: "notes", partitions: 2, producers: 1, flush: Flush::Os },
+/// Topics of every kind.
+const WAYS: [Way; 6] = [
+    Way { topic: "orders", partitions: 3, producers: 2, keeps: Keeps::All },
+    Way { topic: "metrics", partitions: 1, producers: 1, keeps: Keeps::All },
+    Way { topic: "notes", partitions: 2, producers: 1, keeps: Keeps::Unsynced },
+    Way { topic: "bounded", partitions: 1, producers: 1, keeps: Keeps::Bounded },
+    Way { topic: "states", partitions: 1, producers: 1, keeps: Keeps::Latest },
+    TRIMMED,
 ];
+
+const TRIMMED: Way = Way { topic: "trimmed", partitions: 2, producers: 1, keeps: Keeps::Untrimmed };
 
 /// Topics made and deleted between cuts, and what they must be.
 #[derive(Default)]
 struct Topics {
     made: BTreeMap<String, Option<TopicId>>,
+    /// Where the trimmed topic's partitions were said to start.
+    starts: Vec<Offset>,
 }
 
 impl Topics {
-    /// Makes one topic, and deletes one made before.
+    /// Makes one topic, deletes one made before, and trims half of another.
     async fn change(&mut self, client: &Client, cycle: u64) {
         let (new, old) = (format!("made-{cycle}"), format!("made-{}", cycle.saturating_sub(2)));
         let made = client.create_topic(name(&new), TopicConfig::default(), false).await.unwrap();
@@ -34,6 +41,11 @@ impl Topics {
             client.delete_topic(name(&old)).await.unwrap();
             self.made.insert(old, None);
         }
+        let ends = TRIMMED.describe(client).await.partitions;
+        let kept = ends.iter().map(|p| p.high_watermark.since(p.log_start) / 2).min();
+        let to = StartPosition::BeforeEnd(kept.unwrap_or(0).unsigned_abs());
+        let trimmed = client.trim_topic(name(TRIMMED.topic), None, to).await.unwrap();
+        self.starts = trimmed.partitions.iter().map(|p| p.log_start).collect();
     }
 
     /// Each is as it was when its last change was acknowledged.
@@ -44,6 +56,8 @@ impl Topics {
         for (name, id) in &self.made {
             assert_eq!(found.get(name), id.as_ref(), "topic {name}");
         }
+        // Nobody else trims it: neither more nor less is gone than was acknowledged.
+        assert_eq!(TRIMMED.starts(client).await, self.starts, "starts of a trimmed topic");
     }
 }
 
@@ -93,9 +107,11 @@ async fn acknowledged_records_survive_kill_9_on_ext4() {
     for way in WAYS {
         way.create(&node.client().await).await;
     }
-    let loads = Loads::start(&node, &WAYS, Load::start).await;
-    for cycle in 0..scaled(6) {
+    let loads = Loads::start(&node, &WAYS, STEADY, Load::start).await;
+    let mut topics = Topics::default();
+    for cycle in 0..scaled(4) {
         loads.progress(&mut rng).await;
+        topics.change(&node.client().await, cycle).await;
         pause(&mut rng, 100).await;
         println!("cycle {cycle}: kill -9");
         node.kill();
@@ -105,9 +121,10 @@ async fn acknowledged_records_survive_kill_9_on_ext4() {
             node.kill();
         }
         node.restart().await;
+        topics.check(&node.client().await).await;
     }
     // Not a record is lost, synced or not: the system has what the process wrote.
-    loads.check(&node, 0).await;
+    loads.check(&mut node, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,11 +137,7 @@ async fn a_disk_that_dies_under_a_running_node_takes_nothing_acknowledged_with_i
     survives(Cut::DiskFirst, "a dying disk", Load::start_undaunted).await;
 }
 
-async fn survives(
-    cut: Cut,
-    test: &str,
-    start: fn(Client, &str, u32, u32, std::time::Duration) -> Load,
-) {
+async fn survives(cut: Cut, test: &str, start: Start) {
     let Some(mut disk) = FileSystem::or_skip(test, DISK) else { return };
     let mut rng = Seed::take(test).rng(1);
     let mut node = Node::at("edge", &disk.path().join("data"));
@@ -132,9 +145,9 @@ async fn survives(
     for way in WAYS {
         way.create(&node.client().await).await;
     }
-    let loads = Loads::start(&node, &WAYS, start).await;
+    let loads = Loads::start(&node, &WAYS, STEADY, start).await;
     let (mut cuts, mut topics) = (0, Topics::default());
-    for cycle in 0..scaled(6) {
+    for cycle in 0..scaled(4) {
         loads.progress(&mut rng).await;
         topics.change(&node.client().await, cycle).await;
         pause(&mut rng, 100).await;
@@ -143,7 +156,7 @@ async fn survives(
         cuts += 1 + recover(&mut node, &mut disk, &mut rng).await;
         topics.check(&node.client().await).await;
     }
-    loads.check(&node, cuts).await;
+    loads.check(&mut node, cuts).await;
 }
 
 /// The first start makes the site's authority, its certificates, and the databases. Cut off at any
@@ -153,7 +166,7 @@ async fn a_first_start_may_be_cut_off_at_any_point() {
     let test = "power cuts at the first start";
     let Some(mut disk) = FileSystem::or_skip(test, DISK) else { return };
     let mut rng = Seed::take(test).rng(1);
-    for cycle in 0..scaled(10) {
+    for cycle in 0..scaled(6) {
         let data = disk.path().join(format!("data-{cycle}"));
         let mut node = Node::at("edge", &data);
         let served = rng.below(3) == 0;

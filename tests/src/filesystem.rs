@@ -155,6 +155,29 @@ impl FileSystem {
         self.mount();
     }
 
+    /// Takes up space until no more than `leave` is free, as somebody else's file would.
+    ///
+    /// # Panics
+    /// If that file cannot be written.
+    pub fn fill(&self, leave: ByteSize) -> Ballast {
+        use std::io::ErrorKind::StorageFull;
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.point.join(format!("ballast-{number}"));
+        let mut file = std::fs::File::create(&path).expect("a file for ballast");
+        // What others write meanwhile counts too; the last blocks are taken one at a time.
+        let mut piece = 1 << 20;
+        while self.free() > leave && piece >= 1 << 10 {
+            let missing = (self.free().get() - leave.get()).min(piece) as usize;
+            match file.write_all(&vec![0; missing]).and_then(|()| file.sync_data()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == StorageFull => piece /= 2,
+                Err(error) => panic!("cannot write {}: {error}", path.display()),
+            }
+        }
+        Ballast { path }
+    }
+
     /// What can still be written.
     ///
     /// # Panics
@@ -163,6 +186,22 @@ impl FileSystem {
     pub fn free(&self) -> ByteSize {
         let told = statvfs(&self.point).expect("the space of a file system");
         ByteSize::bytes(told.f_bavail * told.f_frsize)
+    }
+}
+
+/// Space taken up by [`FileSystem::fill`], until it is removed.
+#[derive(Debug)]
+pub struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    /// Gives the space back.
+    ///
+    /// # Panics
+    /// If the file cannot be removed.
+    pub fn remove(self) {
+        std::fs::remove_file(&self.path).expect("ballast can be removed");
     }
 }
 

@@ -25,8 +25,11 @@ mod wait;
 
 pub use binary::program;
 pub use cli::{Cli, Ran};
-pub use filesystem::FileSystem;
-pub use load::{Acked, Load, Numbered, check_log, check_same, check_unsynced_log};
+pub use filesystem::{Ballast, FileSystem};
+pub use load::{
+    Acked, Load, Numbered, check_compacted_log, check_cut_log, check_log, check_same,
+    check_unsynced_log, consume,
+};
 pub use node::{Node, free_port};
 pub use seed::{Rng, Seed, scaled};
 pub use wait::{PATIENCE, eventually};

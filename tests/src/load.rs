@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_client::{Client, Delivery, ProducerConfig, ProducerRecord};
+use tidegate_client::{Client, ConsumedRecord, Delivery, ProducerConfig, ProducerRecord};
 use tidegate_types::{Offset, PartitionId, TopicName};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::files::StoredLog;
+use crate::files::{StoredLog, StoredRecord};
 use crate::{PATIENCE, eventually};
 
 /// Sent and not yet acknowledged, of one producer.
@@ -37,6 +37,15 @@ impl Numbered {
         let Numbered { producer, number } = self;
         format!("{producer}:{number}:{}", "x".repeat(100 + (number % 50) as usize)).into()
     }
+
+    /// Its key: a producer has [`Numbered::KEYS`] of them in turn.
+    #[must_use]
+    pub fn key(self) -> String {
+        format!("{}-{}", self.producer, self.number / 7 % Numbered::KEYS)
+    }
+
+    /// Keys of one producer.
+    pub const KEYS: u64 = 16;
 
     /// Reads it back, padding and all.
     #[must_use]
@@ -198,8 +207,7 @@ async fn send_until(
     let mut waiting: VecDeque<(Numbered, Delivery)> = VecDeque::new();
     while !*stopped.borrow() {
         let record = Numbered { producer: plan.producer, number: *number };
-        let mut sending =
-            ProducerRecord::new(record.value()).with_key(format!("p{}", plan.producer));
+        let mut sending = ProducerRecord::new(record.value()).with_key(record.key());
         sending.partition = Some(PartitionId((*number % u64::from(plan.partitions)) as u32));
         let delivery = sender.send(sending).await.expect("the producer takes a record");
         waiting.push_back((record, delivery));
@@ -280,6 +288,46 @@ pub fn check_unsynced_log(acked: &[Acked], logs: &[StoredLog], cuts: u64) -> usi
     lost.iter().map(Vec::len).sum()
 }
 
+/// Checks logs whose oldest records may have been removed: like [`check_log`] for all from
+/// `starts` on, one offset a partition. Gives the number of acknowledged records removed.
+///
+/// # Panics
+/// If not.
+pub fn check_cut_log(acked: &[Acked], logs: &[StoredLog], starts: &[Offset]) -> usize {
+    let mut removed = 0;
+    for one in lost_runs(acked, logs).into_iter().flatten() {
+        let start = starts[one.partition.get() as usize];
+        let offset = one.offset.expect("a node tells offsets");
+        assert!(offset < start, "{one:?} is lost, and the log starts at {start}");
+        removed += 1;
+    }
+    removed
+}
+
+/// Checks compacted logs: like [`check_log`], but a record may be gone if a later one of its key
+/// is there. Gives the number of acknowledged records removed.
+///
+/// # Panics
+/// If not.
+pub fn check_compacted_log(acked: &[Acked], logs: &[StoredLog]) -> usize {
+    let mut latest: HashMap<(u32, &[u8]), Offset> = HashMap::new();
+    for (partition, log) in (0..).zip(logs) {
+        for record in &log.records {
+            let key = record.key.as_deref().expect("a keyed record");
+            latest.insert((partition, key), record.offset);
+        }
+    }
+    let mut removed = 0;
+    for one in lost_runs(acked, logs).into_iter().flatten() {
+        let key = one.record.key();
+        let found = latest.get(&(one.partition.get(), key.as_bytes())).copied();
+        let later = found.is_some_and(|found| one.offset.is_some_and(|offset| found > offset));
+        assert!(later, "{one:?} is gone, and the latest of key {key} is at {found:?}");
+        removed += 1;
+    }
+    removed
+}
+
 /// All that [`check_log`] checks but whether records are lost; those that are, in runs that follow
 /// each other in one partition as one producer sent them.
 fn lost_runs(acked: &[Acked], logs: &[StoredLog]) -> Vec<Vec<Acked>> {
@@ -334,31 +382,41 @@ fn places(logs: &[StoredLog]) -> HashMap<Numbered, (usize, Offset)> {
 /// # Panics
 /// If not.
 pub async fn check_same(client: &Client, topic: TopicName, logs: &[StoredLog]) {
+    let consumed = consume(client, topic, logs.len() as u32).await;
+    for (partition, (consumed, log)) in consumed.iter().zip(logs).enumerate() {
+        assert_eq!(consumed.records.len(), log.records.len(), "records of partition {partition}");
+        for (consumed, stored) in consumed.records.iter().zip(&log.records) {
+            assert_eq!(consumed, stored, "partition {partition}");
+        }
+    }
+}
+
+/// What a consumer of all of `topic` is given until the end: records alone, as logs.
+///
+/// # Panics
+/// If it is given an error, or does not come to the end.
+pub async fn consume(client: &Client, topic: TopicName, partitions: u32) -> Vec<StoredLog> {
     let config = tidegate_client::ConsumerConfig {
         until_end: true,
         ..tidegate_client::ConsumerConfig::default()
     };
     let mut consumer = client.consumer(topic, config).await.expect("a consumer");
-    let mut consumed: Vec<Vec<(Offset, Option<Bytes>)>> = vec![Vec::new(); logs.len()];
+    let empty = StoredLog { bytes: Vec::new(), records: Vec::new(), segments: 0 };
+    let mut logs = vec![empty; partitions as usize];
     let reading = async {
         while let Some(record) = consumer.next().await {
             let record = record.expect("a record");
-            consumed[record.partition.get() as usize].push((record.offset, record.value));
+            let ConsumedRecord { partition, offset, key, value, .. } = record;
+            logs[partition.get() as usize].records.push(StoredRecord { offset, key, value });
         }
     };
     tokio::time::timeout(PATIENCE, reading).await.expect("the consumer reaches the end in time");
-    for (partition, (consumed, log)) in consumed.iter().zip(logs).enumerate() {
-        assert_eq!(consumed.len(), log.records.len(), "records of partition {partition}");
-        for ((offset, value), stored) in consumed.iter().zip(&log.records) {
-            assert_eq!((offset, value), (&stored.offset, &stored.value), "partition {partition}");
-        }
-    }
+    logs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::StoredRecord;
 
     fn record(number: u64) -> Numbered {
         Numbered { producer: 1, number }
@@ -367,11 +425,37 @@ mod tests {
     fn log(numbers: &[u64]) -> StoredLog {
         let stored = |(offset, number): (i64, &u64)| StoredRecord {
             offset: Offset(offset),
-            key: None,
+            key: Some(record(*number).key().into()),
             value: Some(record(*number).value()),
         };
         let records = (0..).zip(numbers).map(stored).collect();
         StoredLog { bytes: Vec::new(), records, segments: 1 }
+    }
+
+    #[test]
+    fn what_lies_before_a_log_s_start_may_be_gone() {
+        let all: Vec<Acked> = (0..4).map(|number| acked(number, number as i64)).collect();
+        assert_eq!(check_cut_log(&all, &[log_at(&[(2, 2), (3, 3)])], &[Offset(2)]), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "the log starts at 2")]
+    fn what_lies_behind_a_log_s_start_may_not() {
+        let all: Vec<Acked> = (0..4).map(|number| acked(number, number as i64)).collect();
+        check_cut_log(&all, &[log_at(&[(3, 3)])], &[Offset(2)]);
+    }
+
+    #[test]
+    fn compaction_may_remove_what_has_a_later_record_of_its_key() {
+        let all = [acked(0, 0), acked(1, 1), acked(7, 2)];
+        assert_eq!(check_compacted_log(&all, &[log_at(&[(1, 1), (7, 2)])]), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "the latest of key 1-1 is at None")]
+    fn compaction_may_not_remove_the_last_of_a_key() {
+        let all = [acked(0, 0), acked(1, 1), acked(7, 2)];
+        check_compacted_log(&all, &[log_at(&[(0, 0), (1, 1)])]);
     }
 
     fn log_at(places: &[(u64, i64)]) -> StoredLog {
