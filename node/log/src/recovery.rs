@@ -422,7 +422,9 @@ impl<'s> Recovery<'s> {
         // Rows are written after the syncs that they tell of, and those after the sync of the
         // folder that made the file's name durable.
         self.names_unsure |= row.is_none() && self.known.durable.is_none_or(|told| told <= base);
-        let durable = self.known.durable.max(row.map(|row| row.next));
+        // Rows tell of synced bytes too: this file's, and those of files after it that are gone.
+        let rows = self.known.segments.iter().filter(|(known, _)| *known >= base);
+        let durable = self.known.durable.max(rows.map(|(_, row)| row.next).max());
         let vouched = durable.map_or(Durable::All(None), Durable::Before);
         let begun = match row.filter(|row| !self.rebuild && row.len <= len) {
             Some(row) => self.resume(base, &*file, row)?,
@@ -640,6 +642,9 @@ impl<'s> Recovery<'s> {
             self.changes.push(Change::Log(id, meta));
             self.changes.push(Change::Producers(id, end, self.producers.snapshot()));
             self.changes.push(Change::Durable(id, end));
+        } else if self.unsynced {
+            // So that the next start, should it come soon, need not write the tail once more.
+            self.changes.push(Change::Durable(id, end));
         }
         Recovered {
             id,
@@ -659,9 +664,13 @@ impl<'s> Recovery<'s> {
             cleaning: self.cleaning,
             segments: self.segments,
             active,
-            told_end: if tells { end } else { checkpointed },
+            told_end: if tells || self.unsynced { end } else { checkpointed },
         }
     }
 }
 
 type ActiveFile = (Arc<Segment>, Arc<dyn DiskFile>);
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;
