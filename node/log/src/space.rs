@@ -141,6 +141,13 @@ impl Space {
         ByteSize::bytes(self.missing.load(Ordering::Acquire))
     }
 
+    /// Whether `len` bytes can be written that are not an append's without filling the disk.
+    pub(crate) fn has_room_for(&self, disk: &dyn Disk, len: u64) -> bool {
+        let kept = self.low_water.load(Ordering::Acquire);
+        let free = disk.space(&self.root).map(|space| space.free.get());
+        !self.is_full() && free.is_ok_and(|free| free >= len.saturating_add(kept))
+    }
+
     /// Refuses appends while the disk is full.
     pub(crate) fn check(&self) -> Result<(), AppendError> {
         if self.is_full() { Err(self.refusal()) } else { Ok(()) }

@@ -212,6 +212,23 @@ fn segment_names(disk: &dyn Disk) -> Vec<String> {
     entries.into_iter().map(|e| e.name).filter(|name| name != "incarnation").collect()
 }
 
+/// No file begins before the one before it ends.
+fn check_files(disk: &dyn Disk, at: &str) {
+    let mut end = Offset(0);
+    for name in segment_names(disk) {
+        let base: i64 = name[..20].parse().unwrap();
+        let file = disk.open(&segment_path(Path::new(ROOT), 0, base), tidegate_env::OpenMode::Read);
+        let file = file.unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(0, &mut bytes).unwrap();
+        assert!(Offset(base) >= end, "{at}: {name} begins before {end}");
+        for batch in tidegate_record::Batches::new(&bytes).map_while(Result::ok) {
+            assert!(batch.header().base_offset >= end, "{at}: {name} overlaps {end}");
+            end = batch.header().next_offset();
+        }
+    }
+}
+
 #[test]
 fn the_latest_of_each_key_stays_and_small_files_become_one() {
     let disk = SimDisk::new(1);
@@ -592,6 +609,7 @@ fn a_power_cut_at_any_step_of_a_compaction_loses_nothing() {
         assert_eq!(log.damage(), [], "{at}");
         assert_eq!(log.offsets().end, Offset(model.end), "{at}");
         check(&log, &model, false, &at);
+        check_files(&disk, &at);
         let names = segment_names(&disk);
         assert_eq!(names.len(), log.segments(), "{at}: {names:?}");
         for _ in 0..3 {
@@ -674,4 +692,35 @@ fn readers_go_on_while_files_are_replaced_under_them() {
     let start = log.offsets().start.0;
     model.puts.retain(|put| put.offset >= start);
     check(&log, &model, false, "in the end");
+}
+
+/// Compaction takes room before it gives any: not from a disk that has none to spare.
+#[test]
+fn a_disk_without_room_is_not_filled_by_compaction() {
+    let disk = SimDisk::with_capacity(9, ByteSize::mib(64));
+    let config = StoreConfig { low_water: ByteSize::kib(200), ..StoreConfig::default() };
+    let config = StoreConfig { reserve: ByteSize::bytes(0), ..config };
+    let mut store = Stepped::open_in(disk.clone(), Path::new(ROOT), config);
+    let log = store.log(0, compacting(40_000));
+    let mut model = Model::default();
+    for n in 0..400_u32 {
+        let key = (n % 7).to_be_bytes();
+        let record = (Some(&key[..]), Some(&[b'v'; 300][..]));
+        model.put(&mut store, &log, BuildOptions::default(), &[record], false);
+    }
+    close_active(&mut store, &log, &mut model);
+    store.clock.advance(Duration::from_secs(2));
+    store.step.run();
+    let bytes = log.bytes();
+    disk.set_capacity(Some(ByteSize::bytes(disk.used().get() + (210 << 10))));
+    maintain(&store);
+    let (clean, trouble) = log.compaction();
+    assert_eq!((clean, log.bytes()), (Offset(0), bytes));
+    assert!(trouble.is_some_and(|trouble| trouble.contains("room")));
+    assert!(segment_names(&disk).iter().all(|name| name.ends_with(".log")));
+    disk.set_capacity(None);
+    store.clock.advance(Duration::from_secs(601));
+    maintain(&store);
+    check(&log, &model, true, "with room again");
+    assert!(log.bytes().get() < bytes.get() / 2 && log.compaction().1.is_none());
 }

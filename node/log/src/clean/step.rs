@@ -45,6 +45,8 @@ pub struct MaintenanceStep {
     shared: Arc<Shared>,
     /// The uptime when the index was told last.
     stored: Duration,
+    /// The monotonic time of the last look.
+    looked: Duration,
     /// What compaction may read and write now, in bytes; spent ahead if negative.
     allowance: i64,
     /// The monotonic time up to which that was counted.
@@ -63,13 +65,14 @@ impl MaintenanceStep {
     pub(crate) fn new(shared: Arc<Shared>) -> MaintenanceStep {
         let stored = shared.cleaner.now(&*shared.clock).uptime;
         let counted = shared.clock.monotonic();
-        MaintenanceStep { shared, stored, allowance: 0, counted, waits: false }
+        MaintenanceStep { shared, stored, looked: counted, allowance: 0, counted, waits: false }
     }
 
     /// Looks at every open log: removes what its policy no longer keeps, and asks the writer to
     /// close active segments that are old. What the writer closes is seen by the next look.
     pub fn run(&mut self) {
         let now = look(&self.shared);
+        self.looked = self.shared.clock.monotonic();
         // Compaction frees space only after it has taken some.
         if !self.shared.space.is_full() {
             self.compact();
@@ -99,12 +102,18 @@ impl MaintenanceStep {
     }
 
     /// Counts bytes that compaction read or wrote, and waits where that was too fast: never with a
-    /// lock held. A bell is answered meanwhile. False if the store closes.
+    /// lock held. Bells are answered meanwhile, and looks taken that are due. False if the store
+    /// closes, or the disk is full.
     fn spend(&mut self, bytes: u64) -> bool {
         let rate = i64::try_from(self.shared.config.cleaning_rate.get()).unwrap_or(i64::MAX).max(1);
         self.allowance = self.allowance.saturating_sub_unsigned(bytes);
+        let mut rung = self.waits && self.shared.cleaner.bells.try_recv().is_ok();
         while self.waits && !self.shared.is_closed() {
             let now = self.shared.clock.monotonic();
+            if rung || now.saturating_sub(self.looked) >= self.shared.config.clean_interval {
+                self.looked = now;
+                look(&self.shared);
+            }
             let passed = now.saturating_sub(self.counted).as_micros();
             self.counted = now;
             let earned = passed.saturating_mul(rate.unsigned_abs().into()) / 1_000_000;
@@ -116,11 +125,9 @@ impl MaintenanceStep {
             }
             let behind = self.allowance.unsigned_abs() as f64 / rate as f64;
             let wait = Duration::from_secs_f64(behind.clamp(0.001, 1.0));
-            if self.shared.cleaner.bells.recv_timeout(wait).is_ok() {
-                look(&self.shared);
-            }
+            rung = self.shared.cleaner.bells.recv_timeout(wait).is_ok();
         }
-        !self.shared.is_closed()
+        !self.shared.is_closed() && !self.shared.space.is_full()
     }
 }
 

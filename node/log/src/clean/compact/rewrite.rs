@@ -40,6 +40,14 @@ pub(super) fn rewrite(
     let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(None) };
     let path = files::cleaned(&log.folder, first.base);
     let mut draft = Draft::new(first.base);
+    let len = group.iter().map(|segment| segment.len()).sum::<u64>();
+    if !log.shared.space.has_room_for(&*log.shared.disk, len) {
+        // The old files go only once the new one is there.
+        return Err(Stop::Io(
+            "make room for a compacted segment",
+            io::ErrorKind::StorageFull.into(),
+        ));
+    }
     if group.len() > 1 {
         draft.begin(log, &path)?;
     }
