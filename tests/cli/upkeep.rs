@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tidegate_tests::Node;
+use tidegate_tests::files::partition_folder;
 
 use super::json_of;
 
@@ -47,4 +48,48 @@ async fn a_topic_is_trimmed_to_a_position() {
     let storage = &json_of(&cli, &["status"]).await["storage"];
     assert!(storage["free_bytes"].as_u64().is_some_and(|free| free > 0), "{storage}");
     assert_eq!(storage["full"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_found_offline_repaired_and_never_hidden() {
+    let mut node = Node::start("edge").await;
+    let cli = node.cli().with("TIDEGATE_DATA", node.data().display());
+    cli.run(&["topic", "create", "t"]).await.exits(0);
+    for line in ["first\n", "second\n", "third\n"] {
+        cli.feed(&["produce", "t"], line.as_bytes()).await.exits(0);
+    }
+    cli.run(&["log", "check"]).await.fails(1, &["in use: stop the node first"]);
+    let topic = node.client().await.describe_topic("t".parse().unwrap()).await.unwrap().id;
+    node.stop().await;
+    let sound = json_of(&cli, &["log", "check", "--deep"]).await;
+    assert_eq!((&sound["sound"], &sound["logs"][0]["topic"]), (&json!(true), &json!("t")));
+    assert_eq!(sound["logs"][0]["records"], 3);
+
+    let segment = partition_folder(node.data(), topic, 0).join("00000000000000000000.log");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"second").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let found = cli.run(&["log", "check"]).await.exits(1);
+    assert!(found.out.contains("records lost"), "{}", found.out);
+    assert!(found.err.contains("--repair"), "{}", found.err);
+    let repaired = cli.run(&["log", "check", "--repair"]).await.exits(0).out;
+    assert!(repaired.contains("repaired: "), "{repaired}");
+    let again = json_of(&cli, &["log", "check"]).await;
+    assert_eq!(again["logs"][0]["problems"][0]["problem"], "recorded-gap", "{again}");
+
+    node.restart().await;
+    let stopped = cli.run(&["consume", "t", "-o", "0", "-e"]).await.exits(1);
+    assert_eq!(stopped.out, "first\n");
+    assert!(stopped.err.contains("1 to 2"), "{}", stopped.err);
+    assert_eq!(cli.run(&["consume", "t", "-o", "2", "-e"]).await.exits(0).out, "third\n");
+    let status = json_of(&cli, &["status"]).await;
+    assert_eq!(
+        status["damaged"][0],
+        json!({ "topic": "t", "partition": 0, "first": 1, "end": 2, "bytes": null })
+    );
+
+    let nowhere = node.data().join("nowhere");
+    let nowhere = ["log", "check", "--data", nowhere.to_str().unwrap()];
+    cli.run(&nowhere).await.fails(3, &["no logs in"]);
 }

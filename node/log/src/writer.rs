@@ -230,8 +230,8 @@ impl Writer {
         let log = &part.log;
         let result = match result {
             Err(_) if self.shared.planted(Planted::SyncRetried) => {
-                let file = Arc::clone(&lock(&log.active).file);
-                file.sync_data()
+                let file = lock(&log.active).file.clone();
+                file.map_or(Ok(()), |file| file.sync_data())
             }
             result => result,
         };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tidegate_types::ByteSize;
 
 use crate::exit::{Exit, Failure};
 
@@ -167,6 +168,41 @@ impl Progress {
 }
 
 impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar on standard error while bytes are read; shows only on a terminal.
+pub struct BytesProgress {
+    bar: ProgressBar,
+}
+
+impl BytesProgress {
+    /// Starts to show how many bytes were `done` (as "checked").
+    #[must_use]
+    pub fn start(done: &str) -> BytesProgress {
+        if !io::stderr().is_terminal() {
+            return BytesProgress { bar: ProgressBar::hidden() };
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
+        let template = format!(
+            "{{bar:30}} {{binary_bytes}} of {{binary_total_bytes}} {done}, {{binary_bytes_per_sec}}, {{eta}} left"
+        );
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        BytesProgress { bar }
+    }
+
+    /// Shows how far it has come.
+    pub fn set(&self, done: ByteSize, total: ByteSize) {
+        self.bar.set_length(total.get());
+        self.bar.set_position(done.get());
+    }
+}
+
+impl Drop for BytesProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

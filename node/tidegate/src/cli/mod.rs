@@ -4,6 +4,7 @@
 //! in a file or the environment is left as text for [`crate::settings`].
 
 mod link;
+mod log;
 mod plugin;
 mod records;
 mod topic;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use link::{LinkAdd, LinkCommand, LinkInvite};
+pub use log::{LogCheck, LogCommand};
 pub use plugin::{PluginAttach, PluginCommand};
 pub use records::{Consume, Header, Produce};
 pub use topic::{TopicCommand, TopicCreate, TopicSet, TopicTrim};
@@ -99,6 +101,9 @@ pub enum Command {
     /// Copy topics to other sites
     #[command(subcommand)]
     Link(LinkCommand),
+    /// Check and repair the logs of a node that is stopped, in its --data folder
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Tell how the node is doing
     Status,
     /// Check or show the settings

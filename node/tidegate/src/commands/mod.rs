@@ -5,6 +5,7 @@ mod consume;
 mod demo;
 mod init;
 mod link;
+mod log;
 mod plugin;
 mod produce;
 mod serve;
@@ -60,6 +61,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             let context = load(args.node.config.as_deref(), args.flags())?;
             block_on(serve::run(&context))
         }
+        Command::Log(command) => log::run(&load(None, Vec::new())?, command),
         Command::Demo(args) => {
             let context = load(None, Vec::new())?;
             block_on(demo::run(&context, args))
@@ -91,6 +93,7 @@ async fn talk(context: &Context, command: &Command) -> Result<(), Failure> {
         | Command::Init(_)
         | Command::Config(_)
         | Command::Demo(_)
+        | Command::Log(_)
         | Command::Completions { .. } => Ok(()), // `run` has them.
     }
 }

@@ -4,12 +4,14 @@
 //! protocol's messages, which may change in form without these keys changing.
 
 mod link;
+mod log;
 mod plugin;
 mod status;
 mod storage;
 mod topic;
 
 pub use link::{LinkView, link_detail, link_table};
+pub use log::CheckView;
 pub use plugin::{
     AttachedView, AttachmentView, InstalledView, PluginView, StockView, plugin_detail, plugin_table,
 };
