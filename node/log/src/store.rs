@@ -302,8 +302,8 @@ impl LogStore {
             });
         }
         let mut opened = Vec::with_capacity(to_open.len());
-        // A log's file is open while it is recovered; all of them need not be at once.
-        for some in to_open.chunks(self.shared.config.open_files.max(OPEN_TOGETHER)) {
+        // Up to two files of a log are open while it is recovered, beside those that stay open.
+        for some in to_open.chunks((self.shared.config.open_files / 4).max(OPEN_TOGETHER)) {
             let found = opening::open(&self.shared, some);
             let mut logs = lock(&self.shared.logs);
             for log in found.iter().flatten() {
