@@ -1,12 +1,21 @@
 //! The rules of retention, by both clocks.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_types::{ByteSize, Cleanup, LogPolicy, Offset, Timestamp};
+use tidegate_env::{Clock, Disk, ManualClock, SimDisk};
+use tidegate_record::{BatchBuilder, BuildOptions};
+use tidegate_types::{
+    ByteSize, Cleanup, Incarnation, LeaderEpoch, LogPolicy, Offset, PartitionId, Timestamp,
+    TopicId, TopicPartition,
+};
 
 use super::Now;
 use super::retention::{Closed, is_roll_due, new_start};
+use crate::index::{Change, Index, LogMeta};
+use crate::{AppendMode, AppendRequest, LogConfig, LogStore, StoreConfig, When};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// 2023-11-14.
@@ -104,6 +113,58 @@ fn active_segments_close_at_the_shorter_of_two_ages() {
     assert!(due(&policy, days(3)));
     let policy = LogPolicy { cleanup: Cleanup::Compact, ..policy };
     assert!(!due(&policy, days(3)));
+}
+
+const LOG: TopicPartition =
+    TopicPartition { topic: TopicId(uuid::Uuid::from_u128(1)), partition: PartitionId(0) };
+
+/// What the writer says of a log may be older than a trim that was stored meanwhile.
+#[test]
+fn a_stored_start_never_moves_back() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let index = Index::open(&disk, Path::new("/"), ByteSize::mib(1)).unwrap();
+    let meta = |incarnation, start| {
+        let (start, epochs) = (Offset(start), vec![(LeaderEpoch(1), Offset(0))]);
+        let incarnation = Incarnation(incarnation);
+        Change::Log(LOG, LogMeta { incarnation, start, epochs, damage: Vec::new() })
+    };
+    let start = || index.known(LOG).unwrap().meta.unwrap().start;
+    index.commit(&[meta(1, 0), Change::Start(LOG, Incarnation(1), Offset(10))]).unwrap();
+    index.commit(&[meta(1, 3)]).unwrap();
+    assert_eq!(start(), Offset(10));
+    index.commit(&[Change::Start(LOG, Incarnation(1), Offset(4)), meta(1, 20)]).unwrap();
+    assert_eq!(start(), Offset(20));
+    index.commit(&[meta(2, 0)]).unwrap();
+    assert_eq!(start(), Offset(0), "another life of the log begins where it says");
+}
+
+#[test]
+fn whoever_found_a_segment_before_it_was_compacted_reads_its_old_file() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(TODAY)));
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let (store, mut step) =
+        LogStore::open_stepped(disk, clock, Path::new("/"), StoreConfig::default()).unwrap();
+    let policy = LogPolicy { cleanup: Cleanup::Compact, ..LogPolicy::default() };
+    let config = LogConfig { segment_bytes: ByteSize::kib(1), policy, ..LogConfig::default() };
+    let handle = store.open_log(LOG, Incarnation(1), config).unwrap();
+    for _ in 0..40 {
+        let mut builder = BatchBuilder::new(BuildOptions::default());
+        builder.push(Timestamp(1), Some(b"key"), Some(&[7; 100]), []).unwrap();
+        let batches = builder.build().unwrap().into();
+        let mode = AppendMode::Assign { leader_epoch: LeaderEpoch(1) };
+        let request = AppendRequest { batches, mode, ack: When::Durable };
+        handle.append(request, Box::new(|result| drop(result.unwrap())));
+        step.run();
+    }
+    let log = &handle.log;
+    let (found, bytes) = (log.segments(), handle.bytes());
+    store.maintenance_step().run();
+    assert!(handle.bytes().get() < bytes.get() / 2);
+    for segment in found.iter().filter(|old| old.len() > 0 && old.next() < handle.offsets().end) {
+        let (file, position) =
+            segment.look(LOG, log.context(), |index| index.position_of(0)).unwrap();
+        assert_eq!((file.len().unwrap(), position), (segment.len(), 0));
+    }
 }
 
 proptest! {
