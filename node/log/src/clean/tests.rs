@@ -153,7 +153,7 @@ fn whoever_found_a_segment_before_it_was_compacted_reads_its_old_file() {
         let batches = builder.build().unwrap().into();
         let mode = AppendMode::Assign { leader_epoch: LeaderEpoch(1) };
         let request = AppendRequest { batches, mode, ack: When::Durable };
-        handle.append(request, Box::new(|result| drop(result.unwrap())));
+        handle.append(request, Box::new(|result| assert!(result.is_ok())));
         step.run();
     }
     let log = &handle.log;
