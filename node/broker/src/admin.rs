@@ -175,6 +175,13 @@ impl Broker {
             Ok(Err(SubmitError::Rejected(rejection))) => {
                 Err(ErrorBody::new(rejection_code(&rejection), rejection.to_string()))
             }
+            Ok(Err(full @ SubmitError::DiskFull { .. })) => {
+                Err(ErrorBody::retriable(ErrorCode::DiskFull, full.to_string()))
+            }
+            Ok(Err(failure @ SubmitError::Write { .. })) => {
+                let error = error::internal("changing the metadata", &failure);
+                Err(ErrorBody { written: true, ..error })
+            }
             Ok(Err(failure)) => Err(error::internal("changing the metadata", &failure)),
             Err(stopped) => Err(error::internal("changing the metadata", &stopped)),
         }

@@ -33,4 +33,4 @@ pub use limits::{
     MAX_PLUGIN_VERSIONS, MAX_PLUGINS, MAX_PRODUCER_ID_BLOCK, MAX_SEGMENT, MAX_TOPICS, MIN_SEGMENT,
 };
 pub use rejection::Rejection;
-pub use store::{MetadataStore, NodeRecord, OpenError, StoreOptions, SubmitError};
+pub use store::{DatabaseSource, MetadataStore, NodeRecord, OpenError, StoreOptions, SubmitError};

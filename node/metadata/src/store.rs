@@ -7,9 +7,11 @@
 //! | `log` | index | a command that the snapshot does not contain yet |
 //!
 //! A command is one Immediate transaction: its log entry and, now and then, a snapshot that takes
-//! the place of the entries before it. A failed transaction may or may not be on disk, so the
-//! store takes nothing more until it is opened again.
+//! the place of the entries before it. A failed transaction may or may not be on disk: the store
+//! takes nothing more until it is opened again. Where the disk was merely full, it opens its file
+//! again by itself, at once or with the next command, and sees what is there.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -129,6 +131,13 @@ pub enum SubmitError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// The disk is full. Nothing was written; the command may be given again.
+    #[error("the disk is full: the metadata cannot be written until there is room")]
+    DiskFull {
+        /// What the database says.
+        #[source]
+        source: Box<redb::Error>,
+    },
     /// An earlier command failed. Nothing was written.
     #[error("the metadata takes no more commands until the node is restarted: {reason}")]
     Sealed {
@@ -141,17 +150,33 @@ pub enum SubmitError {
 ///
 /// Readers take [`MetadataStore::image`] and are never held up by a writer. Commands go one by
 /// one; [`MetadataStore::submit`] blocks for one sync of the disk.
-#[derive(Debug)]
 pub struct MetadataStore {
     node: NodeRecord,
+    /// Names the file in errors.
+    what: String,
+    source: DatabaseSource,
     options: StoreOptions,
     image: RwLock<Arc<Image>>,
     writer: Mutex<Writer>,
 }
 
+/// Opens the database; called again after the disk was full, when nobody has it open.
+pub type DatabaseSource = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
+impl fmt::Debug for MetadataStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetadataStore")
+            .field("what", &self.what)
+            .field("node", &self.node)
+            .field("applied", &self.image().applied())
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 struct Writer {
-    database: Database,
+    /// Gone while the disk is too full to open it.
+    database: Option<Database>,
     /// Index of the last command in the snapshot on disk.
     snapshot: u64,
     sealed: Option<String>,
@@ -167,14 +192,9 @@ impl MetadataStore {
         let file = |source| OpenError::File { path: path.to_owned(), source };
         let what = path.display().to_string();
         let is_new = !path.try_exists().map_err(file)?;
-        let opened = options().open(path).map_err(file)?;
-        let database = Builder::new().set_cache_size(CACHE).create_file(opened).map_err(
-            |error| match error {
-                redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { what: what.clone() },
-                other => OpenError::Database { what: what.clone(), source: Box::new(other.into()) },
-            },
-        )?;
-        let store = Self::open_database(database, &what, node, StoreOptions::default())?;
+        let (name, to_open) = (what.clone(), path.to_owned());
+        let source = Box::new(move || open_file(&to_open, &name));
+        let store = Self::open_source(source, &what, node, StoreOptions::default())?;
         if is_new {
             // A new file lasts only once its folder's entry does.
             let folder = match path.parent() {
@@ -192,20 +212,23 @@ impl MetadataStore {
     ///
     /// # Errors
     /// As [`MetadataStore::open`].
-    pub fn open_database(
-        database: Database,
+    pub fn open_source(
+        source: DatabaseSource,
         what: &str,
         node: &NodeRecord,
         options: StoreOptions,
     ) -> Result<MetadataStore, OpenError> {
+        let database = source()?;
         let node = claim(&database, what, node)?;
         let (image, snapshot) = recover(&database, what)?;
         tracing::debug!(what, applied = image.applied(), snapshot, "metadata opened");
         Ok(MetadataStore {
             node,
+            what: what.to_owned(),
+            source,
             options,
             image: RwLock::new(Arc::new(image)),
-            writer: Mutex::new(Writer { database, snapshot, sealed: None }),
+            writer: Mutex::new(Writer { database: Some(database), snapshot, sealed: None }),
         })
     }
 
@@ -232,6 +255,9 @@ impl MetadataStore {
         if let Some(reason) = &writer.sealed {
             return Err(SubmitError::Sealed { reason: reason.clone() });
         }
+        if writer.database.is_none() {
+            self.reopen(&mut writer).map_err(full_or_failed)?;
+        }
         let current = self.image();
         let index = current.applied() + 1;
         let mut next = Image::clone(&current);
@@ -245,10 +271,24 @@ impl MetadataStore {
         } else {
             None
         };
-        if let Err(error) = write(&writer.database, index, &entry, snapshot.as_deref()) {
-            tracing::error!(%error, "the metadata cannot be written and is sealed");
-            writer.sealed = Some(error.to_string());
-            return Err(SubmitError::Write { source: Box::new(error) });
+        let written = match &writer.database {
+            Some(database) => write(database, index, &entry, snapshot.as_deref()),
+            None => Err(redb::Error::DatabaseClosed),
+        };
+        if let Err(error) = written {
+            if !is_full(&error) {
+                tracing::error!(%error, "the metadata cannot be written and is sealed");
+                writer.sealed = Some(error.to_string());
+                return Err(SubmitError::Write { source: Box::new(error) });
+            }
+            tracing::warn!("the disk is full: the metadata takes no command until there is room");
+            writer.database = None;
+            // Only the file knows whether the command is in it.
+            return match self.reopen(&mut writer) {
+                Ok(image) if image.applied() == index => Ok((image, outcome)),
+                Ok(_) => Err(SubmitError::DiskFull { source: Box::new(error) }),
+                Err(_) => Err(SubmitError::Write { source: Box::new(error) }),
+            };
         }
         if snapshot.is_some() {
             writer.snapshot = index;
@@ -258,10 +298,42 @@ impl MetadataStore {
         Ok((next, outcome))
     }
 
+    /// Opens the database again after the disk was full, and takes over what is in it.
+    fn reopen(&self, writer: &mut Writer) -> Result<Arc<Image>, OpenError> {
+        let database = (self.source)()?;
+        let (image, snapshot) = recover(&database, &self.what)?;
+        let image = Arc::new(image);
+        *self.image.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&image);
+        (writer.database, writer.snapshot) = (Some(database), snapshot);
+        Ok(image)
+    }
+
     /// Why it takes no more commands; `None` while it does.
     #[must_use]
     pub fn sealed_reason(&self) -> Option<String> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).sealed.clone()
+    }
+}
+
+fn open_file(path: &Path, what: &str) -> Result<Database, OpenError> {
+    let opened =
+        options().open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    Builder::new().set_cache_size(CACHE).create_file(opened).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { what: what.to_owned() },
+        other => OpenError::Database { what: what.to_owned(), source: Box::new(other.into()) },
+    })
+}
+
+fn is_full(error: &redb::Error) -> bool {
+    let redb::Error::Io(error) = error else { return false };
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Why the database could not be opened again, to whoever gave a command meanwhile.
+fn full_or_failed(error: OpenError) -> SubmitError {
+    match error {
+        OpenError::Database { source, .. } if is_full(&source) => SubmitError::DiskFull { source },
+        error => SubmitError::Sealed { reason: error.to_string() },
     }
 }
 

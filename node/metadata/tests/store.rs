@@ -100,11 +100,14 @@ struct Disk {
     /// Writes since the last sync.
     pending: Vec<(usize, Vec<u8>)>,
     left: u64,
+    /// Operations, counted from here, that find no room.
+    full: std::ops::Range<u64>,
 }
 
 impl FailingDisk {
     fn new(bytes: Vec<u8>, left: u64) -> FailingDisk {
-        let disk = Disk { now: bytes.clone(), synced: bytes, pending: Vec::new(), left };
+        let (now, pending, full) = (bytes.clone(), Vec::new(), 0..0);
+        let disk = Disk { now, synced: bytes, pending, left, full };
         FailingDisk(Arc::new(Mutex::new(disk)))
     }
 
@@ -114,6 +117,11 @@ impl FailingDisk {
             return Err(io::Error::other("the disk is gone"));
         }
         disk.left -= 1;
+        let full = disk.full.contains(&0);
+        disk.full = disk.full.start.saturating_sub(1)..disk.full.end.saturating_sub(1);
+        if full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         change(&mut disk);
         Ok(())
     }
@@ -172,11 +180,59 @@ impl StorageBackend for FailingDisk {
 }
 
 fn open(disk: &FailingDisk) -> Result<MetadataStore, OpenError> {
-    let database = Builder::new().create_with_backend(disk.clone()).map_err(|error| {
-        OpenError::Database { what: "the disk".to_owned(), source: Box::new(error.into()) }
-    })?;
+    let disk = disk.clone();
+    let source = Box::new(move || {
+        Builder::new().create_with_backend(disk.clone()).map_err(|error| OpenError::Database {
+            what: "the disk".to_owned(),
+            source: Box::new(error.into()),
+        })
+    });
     // Few commands between snapshots, so that both ways of writing are hit.
-    MetadataStore::open_database(database, "the disk", &node(), StoreOptions { snapshot_every: 3 })
+    MetadataStore::open_source(source, "the disk", &node(), StoreOptions { snapshot_every: 3 })
+}
+
+#[test]
+fn a_full_disk_refuses_commands_and_heals_by_itself() {
+    let made = {
+        let disk = FailingDisk::new(Vec::new(), u64::MAX);
+        drop(open(&disk).unwrap());
+        disk.after_crash(|| true)
+    };
+    let (mut refused, mut unsure) = (0, 0);
+    // Full from some operation on, for some operations.
+    for (after, full_for) in (0..60).flat_map(|after| [(after, 1), (after, 3), (after, 20)]) {
+        let disk = FailingDisk::new(made.clone(), u64::MAX);
+        let store = open(&disk).unwrap();
+        store.submit(&create("before")).unwrap();
+        disk.0.lock().unwrap().full = after..after + full_for;
+        let mut there = vec!["before".to_owned()];
+        let mut maybe = Vec::new();
+        for n in 0..60 {
+            let name = format!("t{n}");
+            match store.submit(&create(&name)) {
+                Ok(_) => there.push(name),
+                Err(SubmitError::DiskFull { .. }) => refused += 1,
+                Err(SubmitError::Write { .. }) => {
+                    unsure += 1;
+                    maybe.push(name);
+                }
+                Err(error) => panic!("full at {after} for {full_for}: {error}"),
+            }
+            assert_eq!(store.sealed_reason(), None);
+        }
+        assert!(there.contains(&"t59".to_owned()), "full at {after} for {full_for}: not healed");
+        drop(store);
+        let image = open(&FailingDisk::new(disk.after_crash(|| true), u64::MAX)).unwrap().image();
+        for name in &there {
+            let name = TopicName::new(name).unwrap();
+            assert!(image.topic(&name).is_some(), "full at {after} for {full_for}: {name} is gone");
+        }
+        let others = image.topics().filter(|topic| !there.contains(&topic.name.to_string()));
+        for other in others {
+            assert!(maybe.contains(&other.name.to_string()), "{} was refused", other.name);
+        }
+    }
+    assert!(refused > 50, "only {refused} were refused, {unsure} unsure");
 }
 
 #[test]
