@@ -62,6 +62,10 @@ impl World {
                         self.logs[n].end = header.next_offset();
                     }
                 }
+                // A bit turned in a header hides what follows until a start has read the file.
+                Some(Err(ReadError::Damaged { range })) if self.logs[n].hurt => {
+                    self.logs[n].end = range.end.max(from.advance(1));
+                }
                 Some(Err(error)) => panic!("log {n}: {error}"),
             }
         }

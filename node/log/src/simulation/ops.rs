@@ -130,6 +130,9 @@ impl World {
         self.clock.advance(Duration::from_secs(2));
         self.run_writer();
         self.catch_up(n);
+        if !self.disk.has_power() {
+            return;
+        }
         let given_up = self.store.as_ref().is_none_or(|(store, _)| store.index_failure().is_some());
         let Some(log) = self.logs[n].handle.clone().filter(|_| !given_up) else { return };
         if log.sealed_reason().is_some() || self.logs[n].durable < self.logs[n].end {

@@ -267,7 +267,7 @@ impl World {
 
     /// Opens the store and its logs, however often the power fails meanwhile, and checks them.
     pub(super) fn start(&mut self) {
-        while self.try_start().is_none() {
+        while self.try_start().is_none() || !self.disk.has_power() {
             self.end(End::Cut);
         }
         for n in 0..LOGS {
