@@ -23,7 +23,9 @@ async fn settings_are_shown_changed_and_checked() {
     assert_eq!(settings["cleanup.policy"], "delete");
 
     cli.run(&["topic", "set", "t", "retention=1h"]).await.fails(2, &["retention.ms"]);
-    cli.run(&["topic", "set", "t", "retention.ms=soon"]).await.fails(2, &["soon", "write a number with"]);
+    cli.run(&["topic", "set", "t", "retention.ms=soon"])
+        .await
+        .fails(2, &["soon", "write a number with"]);
     cli.run(&["topic", "set", "t", "retention.ms"]).await.fails(2, &["NAME=VALUE"]);
     cli.run(&["topic", "set", "u", "flush=os"]).await.fails(3, &["u"]);
 }

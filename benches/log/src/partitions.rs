@@ -60,8 +60,8 @@ pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
 
         let one_dir = tempfile::tempdir_in(dir.path())?;
         let each_dir = tempfile::tempdir_in(dir.path())?;
-        let one = Toy::start(one_dir.path(), 1, Sync::Always(ONE))?;
-        let each = Toy::start(each_dir.path(), count, Sync::Always(EACH))?;
+        let one = Toy::start(one_dir.path(), 1, Sync::Over(ONE))?;
+        let each = Toy::start(each_dir.path(), count, Sync::Over(EACH))?;
 
         // Those that are measured have been there before: made without syncs, closed, opened.
         let root = dir.path().join("store");

@@ -101,7 +101,7 @@ pub fn measure(table: &mut Table, setup: &Setup) -> Result<(), Failure> {
 fn toy(setup: &Setup, load: &Load, flush: Flush, readers: usize) -> Result<f64, Failure> {
     let dir = setup.fresh()?;
     // Readers follow a position that only grows, so nothing is written over.
-    let sync = if flush == Flush::Os { Sync::Os } else { Sync::Always(setup.stored + CHUNK) };
+    let sync = if flush == Flush::Os { Sync::Os } else { Sync::Over(setup.stored + CHUNK) };
     let told = Told { toy: Toy::start(dir.path(), 1, sync)?, tail: Arc::default() };
     let path = dir.path().join("toy-0");
     let rate = deliver(&told, load, &told.tail, readers, || {

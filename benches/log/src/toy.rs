@@ -32,8 +32,11 @@ const PATCHED: usize = 16;
 pub enum Sync {
     /// Never; files grow.
     Os,
-    /// Each round; files were filled with zeros up to this length and are written over again.
-    Always(u64),
+    /// Each round; files grow, as a log's do.
+    Grow,
+    /// Each round; files were filled with zeros up to this length and are written over again. No
+    /// log can do that: it shows what new blocks and pages cost.
+    Over(u64),
 }
 
 struct Write {
@@ -96,7 +99,7 @@ impl Toy {
     pub fn start(dir: &Path, files: usize, sync: Sync) -> Result<Toy, Failure> {
         let mut targets = Vec::with_capacity(files);
         for number in 0..files {
-            let len = if let Sync::Always(len) = sync { len } else { 0 };
+            let len = if let Sync::Over(len) = sync { len } else { 0 };
             let file = zeroed(&dir.join(format!("toy-{number}")), len)?;
             targets.push(Target { file, at: 0, next: 0 });
         }
@@ -200,7 +203,7 @@ fn write_part(
         slices.push(IoSlice::new(head));
         slices.push(IoSlice::new(&round[number].batch[PATCHED..]));
     }
-    if let Sync::Always(zeroed) = sync
+    if let Sync::Over(zeroed) = sync
         && target.at + len > zeroed
     {
         target.at = 0;

@@ -312,7 +312,7 @@ impl Active {
             next: self.staged_meta.next,
             file: &file,
             position: self.written,
-            bytes: self.staged.contiguous(),
+            staged: &self.staged,
         };
         log.shared.tails.push(&log.tail, round);
         self.written = self.staged_meta.len;

@@ -19,7 +19,7 @@ use crate::log::lock;
 use crate::producers::Undo;
 
 /// A batch from this size on is not copied.
-const BORROW_FROM: usize = 64 << 10;
+const BORROW_FROM: usize = 8 << 10;
 
 /// The head of a batch holds all that the log sets.
 const HEAD: usize = 16;
@@ -62,8 +62,27 @@ impl Staged {
     }
 
     /// The bytes, if they lie end to end in memory.
-    pub(crate) fn contiguous(&self) -> Option<&[u8]> {
+    fn contiguous(&self) -> Option<&[u8]> {
         self.pieces.is_empty().then_some(&self.copied)
+    }
+
+    /// A copy of the bytes, end to end.
+    pub(crate) fn gather(&self) -> Bytes {
+        match self.contiguous() {
+            Some(bytes) => Bytes::copy_from_slice(bytes),
+            None => {
+                let mut gathered = Vec::with_capacity(self.len);
+                self.slices().for_each(|slice| gathered.extend_from_slice(slice));
+                gathered.into()
+            }
+        }
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(|piece| match piece {
+            Piece::Copied(range) => &self.copied[range.clone()],
+            Piece::Borrowed(bytes) => &bytes[..],
+        })
     }
 
     /// Takes in a batch, with the offset and epoch of its header.
@@ -93,11 +112,7 @@ impl Staged {
         if let Some(bytes) = self.contiguous() {
             return file.write_at(offset, bytes);
         }
-        let slice = |piece| match piece {
-            &Piece::Copied(Range { start, end }) => IoSlice::new(&self.copied[start..end]),
-            Piece::Borrowed(bytes) => IoSlice::new(bytes),
-        };
-        let slices: Vec<IoSlice<'_>> = self.pieces.iter().map(slice).collect();
+        let slices: Vec<IoSlice<'_>> = self.slices().map(IoSlice::new).collect();
         file.write_vectored_at(offset, &slices)
     }
 
@@ -177,7 +192,7 @@ mod tests {
             }
             staged.write(&*file, 7).unwrap();
             assert_eq!(staged.len(), expected.len() - 7);
-            assert!(staged.contiguous().is_none_or(|bytes| bytes == &expected[7..]));
+            assert_eq!(staged.gather(), &expected[7..]);
             let mut found = vec![0; expected.len()];
             file.read_exact_at(0, &mut found).unwrap();
             assert!(found == expected, "seed {seed}");

@@ -18,6 +18,7 @@ use tidegate_types::{ByteSize, Offset};
 
 use crate::log::lock;
 use crate::read::{FileRange, Whole};
+use crate::staged::Staged;
 
 /// Largest round that is kept.
 const MAX_ROUND: usize = 64 << 10;
@@ -36,8 +37,7 @@ pub(crate) struct Written<'w> {
     pub(crate) next: Offset,
     pub(crate) file: &'w Arc<dyn DiskFile>,
     pub(crate) position: u64,
-    /// `None` if they do not lie end to end in memory, as large batches do not.
-    pub(crate) bytes: Option<&'w [u8]>,
+    pub(crate) staged: &'w Staged,
 }
 
 #[derive(Debug)]
@@ -136,13 +136,13 @@ impl Tails {
     pub(crate) fn push(&self, tail: &Arc<Tail>, round: Written<'_>) {
         let now = self.tick.load(Ordering::Acquire);
         let read = tail.read.load(Ordering::Relaxed);
-        let Written { start, next, file, position, bytes: Some(written) } = round else { return };
-        if read == 0 || now - read.min(now) > PATIENCE || written.len() > MAX_ROUND.min(self.cap) {
+        let Written { start, next, file, position, staged } = round;
+        if read == 0 || now - read.min(now) > PATIENCE || staged.len() > MAX_ROUND.min(self.cap) {
             return;
         }
-        let bytes = written.len() + OVERHEAD;
+        let bytes = staged.len() + OVERHEAD;
         let file = Arc::clone(file);
-        let round = Round { start, next, file, position, bytes: Bytes::copy_from_slice(written) };
+        let round = Round { start, next, file, position, bytes: staged.gather() };
         let mut queue = lock(&self.queue);
         tail.rounds.write().unwrap_or_else(PoisonError::into_inner).push_back(round);
         queue.kept.push_back(Kept { tail: Arc::clone(tail), bytes, tick: now });
