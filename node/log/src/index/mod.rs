@@ -16,6 +16,8 @@
 //! finds: that is recovery. How rows are encoded is told in `rows`, and on the crate's format page.
 
 mod backend;
+#[cfg(test)]
+mod format_tests;
 mod overlay;
 mod rows;
 
