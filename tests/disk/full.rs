@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidegate_client::{Client, DeliveryError, ProducerConfig, ProducerRecord};
 use tidegate_tests::{FileSystem, Load, Node, consume, eventually};
-use tidegate_types::{ByteSize, Offset};
-use tidegate_wire::StorageStatus;
+use tidegate_types::{ByteSize, Offset, TopicConfig};
+use tidegate_wire::{ErrorCode, StorageStatus};
 
 use super::{HASTY, Keeps, Loads, STEADY, Way, name};
 
@@ -82,18 +82,24 @@ async fn a_full_disk_refuses_producers_until_there_is_room_again() {
 
     // A topic that is deleted makes room.
     let client = node.client().await;
-    client.delete_topic(name(SPARE.topic)).await.unwrap();
-    kept.more(200).await;
+    let delete = async { client.delete_topic(name(SPARE.topic)).await.unwrap() };
+    tokio::join!(delete, kept.more(200));
 
     // Another takes it all at once, while records are written.
     let second = disk.fill(ByteSize::bytes(0));
     full(&node).await;
     consume(&client, name(KEPT.topic), KEPT.partitions).await;
+    let late = async || client.create_topic(name("late"), TopicConfig::default(), true).await;
+    if let Err(refused) = late().await {
+        assert_eq!(refused.refusal().unwrap().code, ErrorCode::DiskFull, "{refused}");
+    }
     killed(&mut node).await;
     full(&node).await;
     second.remove();
     ballast.remove();
     healed(&node).await;
+    let client = node.client().await;
+    client.create_topic(name("late"), TopicConfig::default(), true).await.unwrap();
     kept.more(1_000).await;
     kept.check(&mut node, 0).await;
 }

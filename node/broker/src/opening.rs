@@ -77,17 +77,18 @@ pub(crate) fn settle_deletes(
     image: &Image,
     found: &[TopicPartition],
 ) -> io::Result<()> {
-    let mut topics: Vec<TopicId> = found.iter().map(|at| at.topic).collect();
-    topics.dedup();
-    for id in topics {
+    let doomed = logs.doomed()?;
+    for id in doomed.iter().copied() {
         if image.topic_by_id(id).is_some() {
             logs.spare(id)?;
-        } else if logs.is_doomed(id)? {
+        } else {
             tracing::info!(topic = %id, "deleting the logs of a topic whose delete was cut short");
             logs.delete_topic(id).map_err(io::Error::other)?;
-        } else {
-            tracing::warn!(topic = %id, "logs on disk belong to no topic; they are left alone");
         }
+    }
+    let lost = found.iter().filter(|at| image.topic_by_id(at.topic).is_none());
+    for log in lost.filter(|at| !doomed.contains(&at.topic)) {
+        tracing::warn!(%log, "a log on disk belongs to no topic; it is left alone");
     }
     Ok(())
 }

@@ -42,6 +42,23 @@ impl LogStore {
         }
     }
 
+    /// The topics whose logs were to go, whatever is left of them.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    pub fn doomed(&self) -> io::Result<Vec<TopicId>> {
+        let Shared { disk, root, .. } = &*self.shared;
+        let mut doomed = Vec::new();
+        for entry in disk.list(&files::topics(root))?.into_iter().filter(|entry| entry.is_dir) {
+            if let Ok(topic) = entry.name.parse().map(TopicId)
+                && self.is_doomed(topic)?
+            {
+                doomed.push(topic);
+            }
+        }
+        Ok(doomed)
+    }
+
     /// Whether the logs of `topic` were to go.
     ///
     /// # Errors

@@ -126,6 +126,9 @@ pub(crate) fn sweep_deleted(disk: &dyn Disk, root: &Path) -> io::Result<()> {
                 disk.remove_dir_all(&folder.join(&entry.name))?;
             }
         }
+        if disk.list(&folder)?.is_empty() {
+            disk.remove_dir_all(&folder)?;
+        }
     }
     Ok(())
 }
