@@ -497,7 +497,7 @@ impl Active {
         let mut changes =
             vec![Change::Segment(log.id, closed.base, closed.meta(), Arc::clone(&index))];
         changes.extend(self.checkpoint(log));
-        let stored = log.shared.index.commit(&changes).is_ok();
+        let stored = log.shared.tell_some_time(changes).is_ok();
         if stored {
             self.checkpointed = self.synced;
         }

@@ -149,6 +149,7 @@ mod staged;
 mod stats;
 mod store;
 mod tail;
+mod telling;
 mod writer;
 
 pub use clean::{CleanStats, Dropped, MaintenanceStep};

@@ -27,7 +27,7 @@ use crate::index::Change;
 use crate::log::Log;
 use crate::recovery::{self, Recovered};
 use crate::store::Shared;
-use crate::{OpenError, files};
+use crate::{IndexError, OpenError, files};
 
 /// One log to open.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Wanted {
 
 /// Opens or makes the logs, which differ; one answer each, in order.
 pub(crate) fn open(shared: &Arc<Shared>, wanted: &[Wanted]) -> Vec<Result<Arc<Log>, OpenError>> {
+    // What fails here fails again where a log needs it.
+    let _: Result<(), IndexError> = shared.index.heal(None);
     make_folders(shared, wanted);
     let mut logs: Vec<Result<Recovered, OpenError>> =
         in_parallel(shared.config.opening_threads, wanted.iter().collect(), |wanted| {
@@ -52,8 +54,9 @@ pub(crate) fn open(shared: &Arc<Shared>, wanted: &[Wanted]) -> Vec<Result<Arc<Lo
     for log in logs.iter_mut().flatten() {
         changes.append(&mut log.changes);
     }
-    // Without an index the logs open just so; the failure is kept and shown by the store.
-    let told = changes.is_empty() || shared.index.commit(&changes).is_ok();
+    // Without an index the logs open just so; the failure is kept and shown by the store. Where
+    // the disk is merely full, it is told later.
+    let told = changes.is_empty() || shared.tell_some_time(changes).is_ok();
     logs.into_iter().map(|log| Ok(log?.into_log(told))).collect()
 }
 

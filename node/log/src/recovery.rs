@@ -43,7 +43,7 @@ use crate::scan::Scan;
 use crate::segment::Segment;
 use crate::sparse::SparseIndex;
 use crate::store::Shared;
-use crate::{DamageRange, OpenError, files};
+use crate::{DamageRange, IndexError, OpenError, files};
 
 /// The tail is written once more in pieces of this size.
 const REWRITE: usize = 1 << 20;
@@ -112,10 +112,18 @@ pub(crate) fn recover(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Recovered
     let Wanted { id, incarnation_if_new, config } = *wanted;
     let folder = files::partition(&shared.root, id);
     let disk = &*shared.disk;
-    let known = shared.index.known(id).unwrap_or_else(|error| {
-        tracing::warn!(log = %id, error = &error as &dyn std::error::Error, "no index for the log");
-        Known::default()
-    });
+    let known = match shared.index.known(id) {
+        Ok(known) => known,
+        // There is an index, which knows what of the log was durable.
+        Err(IndexError::Full) => {
+            return Err(OpenError::Index { path: folder, source: IndexError::Full });
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(log = %id, error, "no index for the log");
+            Known::default()
+        }
+    };
     let entries = match disk.list(&folder) {
         // Making it together with others failed; the reason is told here.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

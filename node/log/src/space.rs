@@ -7,7 +7,8 @@
 //!   done: what is left belongs to metadata, the index and deletes. The same for a moment after any
 //!   write met a full disk, whatever the file system says is free: there may be a quota.
 //! - A **reserve** of the same purpose is held in a file, `<root>/reserve`, for when others fill the
-//!   disk: once half of the low water is gone too, the file gives up its blocks.
+//!   disk: once half of the low water is gone too, or the index finds no room, the file gives up its
+//!   blocks.
 //! - While appends are refused, maintenance is told how much room is missing, and drops the oldest
 //!   segments of the logs that allow it. Where nothing may be dropped, room comes from outside.
 //! - With a quarter more than the low water free, appends are taken again; with room for the reserve
@@ -15,7 +16,7 @@
 //!   it up does not let appends in.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -108,7 +109,7 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(disk: &dyn Disk, root: &std::path::Path, config: &StoreConfig) -> Space {
+    pub(crate) fn new(disk: &dyn Disk, root: &Path, config: &StoreConfig) -> Space {
         let held = disk
             .open(&root.join("reserve"), OpenMode::Read)
             .and_then(|file| file.len())
@@ -229,6 +230,12 @@ impl Space {
         }
     }
 
+    /// Gives up the reserve for the index, if it is held.
+    pub(crate) fn give_up_reserve(&self, disk: &dyn Disk) -> bool {
+        let mut watch = lock(&self.watch);
+        std::mem::take(&mut watch.held) && self.set_reserve(disk, None)
+    }
+
     /// Takes up the reserve's blocks, or gives them up; true if that went well.
     fn set_reserve(&self, disk: &dyn Disk, len: Option<u64>) -> bool {
         let path = self.root.join("reserve");
@@ -258,6 +265,17 @@ impl Space {
     pub(crate) fn full_reason(&self) -> Option<String> {
         self.check().err().map(|error| error.to_string())
     }
+}
+
+/// Frees the blocks of the reserve before a store is open; false if there are none.
+pub(crate) fn empty_reserve(disk: &dyn Disk, root: &Path) -> io::Result<bool> {
+    let file = disk.open(&root.join("reserve"), OpenMode::Write)?;
+    if file.is_empty()? {
+        return Ok(false);
+    }
+    file.set_len(0)?;
+    file.sync_data()?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct StoreStats {
     pub rounds: u64,
     /// Files of active segments that are open.
     pub open_files: u32,
-    /// Why the index is no longer written, if it is not.
+    /// Why the index is not written, if it is not: given up, or the disk is full.
     pub index_failure: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Shared {
             syncs: meter.syncs(),
             rounds: rounds.load(Ordering::Relaxed),
             open_files: u32::try_from(self.open_files.len()).unwrap_or(u32::MAX),
-            index_failure: self.index.given_up().map(|reason| reason.to_string()),
+            index_failure: self.index.failure().map(|reason| reason.to_string()),
         }
     }
 }

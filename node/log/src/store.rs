@@ -19,10 +19,11 @@ use crate::index::{Change, Index};
 use crate::log::{Log, LogHandle, lock};
 use crate::opening::Wanted;
 use crate::segment::OpenedSegments;
-use crate::space::Space;
+use crate::space::{self, Space};
 use crate::staged::SpareStaged;
 use crate::stats::{Counters, StoreStats};
 use crate::tail::Tails;
+use crate::telling::Untold;
 use crate::writer::{Command, TICK, Writer};
 use crate::{
     CleanStats, DeleteError, IndexError, MaintenanceStep, OpenError, checkpoint, files, opening,
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) root: PathBuf,
     pub(crate) config: StoreConfig,
     pub(crate) index: Index,
+    pub(crate) untold: Untold,
     pub(crate) opened: OpenedSegments,
     pub(crate) tails: Tails,
     pub(crate) backlog: Backlog,
@@ -68,11 +70,11 @@ impl Shared {
     /// Tells the index, in one transaction, what became durable since it was told last.
     pub(crate) fn checkpoint(&self) -> Result<(), IndexError> {
         let mut round = checkpoint::Round::take(&self.open_logs(), self.config.uncovered);
-        if round.changes.is_empty() {
+        if round.changes.is_empty() && !self.untold.any() {
             return Ok(());
         }
         round.changes.push(self.cleaner.uptime(&*self.clock));
-        self.index.commit(&round.changes)?;
+        self.tell(std::mem::take(&mut round.changes))?;
         round.told();
         Ok(())
     }
@@ -101,7 +103,7 @@ impl Shared {
             // Those that were closed were opened again, one at a time.
             active.close_file(&log, false);
         }
-        if !changes.is_empty() && self.index.commit(&changes).is_err() {
+        if !changes.is_empty() && self.tell(changes).is_err() {
             tracing::warn!("the logs were closed without the index; the next start scans them");
         }
         lock(&self.logs).clear();
@@ -225,8 +227,13 @@ impl LogStore {
             std::io::ErrorKind::WouldBlock => OpenError::Locked { path: path.clone() },
             _ => OpenError::Io { action: "lock", path: path.clone(), source },
         })?;
-        let index = Index::open(&disk, root, config.index_cache)
-            .map_err(|(path, source)| OpenError::Index { path, source })?;
+        let open = || Index::open(&disk, root, config.index_cache);
+        let index = open().or_else(|(path, error)| {
+            // What the reserve holds is the index's to use.
+            let more_room = error.is_full() && space::empty_reserve(&*disk, root).unwrap_or(false);
+            if more_room { open() } else { Err((path, error)) }
+        });
+        let index = index.map_err(|(path, source)| OpenError::Index { path, source })?;
         files::sweep_deleted(&*disk, root).map_err(OpenError::io("sweep", &topics))?;
         let (sender, commands) = unbounded();
         let cleaner = Cleaner::new(&index, &*clock);
@@ -243,6 +250,7 @@ impl LogStore {
             config,
             cleaner,
             index,
+            untold: Untold::default(),
             opened: OpenedSegments::default(),
             sender,
             logs: Mutex::default(),
@@ -370,7 +378,7 @@ impl LogStore {
         }
         self.shared.opened.forget(id);
         // Rows that outlive their files are told apart by the incarnation.
-        let _: Result<(), IndexError> = self.shared.index.commit(&[Change::RemoveLog(id)]);
+        let _: Result<(), IndexError> = self.shared.tell_some_time(vec![Change::RemoveLog(id)]);
         files::delete_partition(disk, &self.shared.root, id).map_err(io("delete"))
     }
 
@@ -418,11 +426,11 @@ impl LogStore {
         self.shared.cleaner.stats()
     }
 
-    /// Why the index is no longer written; `None` while it is. The logs go on without it, and the
-    /// next start takes longer.
+    /// Why the index is not written; `None` while it is. The logs go on without it, and the next
+    /// start takes longer; where the disk is merely full, it is written again once there is room.
     #[must_use]
     pub fn index_failure(&self) -> Option<String> {
-        self.shared.index.given_up().map(|reason| reason.to_string())
+        self.shared.index.failure().map(|reason| reason.to_string())
     }
 
     /// Writes and syncs what is queued, leaves the logs so that they open without a scan, and ends
@@ -443,7 +451,7 @@ impl LogStore {
         }
         if let Some(thread) = self.thread.take() {
             // Fails only if the thread is gone, which is what is wanted.
-            let _ = self.shared.sender.send(Command::Close);
+            let _ = self.shared.sender.send(Command::Wake);
             if thread.join().is_err() {
                 tracing::error!("the log writer thread panicked");
             }

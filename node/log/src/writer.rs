@@ -58,15 +58,15 @@ pub(crate) enum Command {
     },
     /// Closes the active segment, if there is anything in it.
     Roll(Arc<Log>),
-    /// Only wakes it, to see that the store closes.
-    Close,
+    /// Only wakes it, to see that the store closes or that the disk is full.
+    Wake,
 }
 
 impl Command {
     pub(crate) fn len(&self) -> usize {
         match self {
             Command::Append { request, .. } => request.batches.len(),
-            Command::Roll(_) | Command::Close => 0,
+            Command::Roll(_) | Command::Wake => 0,
         }
     }
 }
@@ -128,7 +128,7 @@ impl Writer {
                     rolls.push(log);
                     continue;
                 }
-                Command::Close => continue,
+                Command::Wake => continue,
             };
             let at = match parts.last() {
                 Some(last) if Arc::ptr_eq(&last.log, &log) => parts.len() - 1,
@@ -164,7 +164,10 @@ impl Writer {
 
     /// Whether a [tick](Writer::tick_if_due) has something to do.
     pub(crate) fn wants_ticks(&self) -> bool {
-        self.dirty || self.shared.tails.are_warm() || self.shared.space.is_full()
+        self.dirty
+            || self.shared.untold.any()
+            || self.shared.tails.are_warm()
+            || self.shared.space.is_full()
     }
 
     fn write(&mut self, part: &mut Part) {
@@ -271,10 +274,9 @@ impl Writer {
             self.ticked = now;
             self.shared.tails.tick();
         }
-        if due && self.dirty {
-            self.dirty = false;
-            // A failure was logged; the index is given up and the logs go on.
-            let _: Result<(), IndexError> = self.shared.checkpoint();
+        if due && (self.dirty || self.shared.untold.any()) {
+            // A failure was logged, and the logs go on: without the index, or until it has room.
+            self.dirty = matches!(self.shared.checkpoint(), Err(IndexError::Full));
         }
     }
 }

@@ -116,7 +116,7 @@ impl Log {
             Change::Cleaning(self.id, row.clone()),
         ];
         changes.extend(gone.iter().map(|segment| Change::RemoveSegment(self.id, segment.base)));
-        self.shared.index.commit(&changes)?;
+        self.shared.tell(changes)?;
         (clean.row, clean.dirty) = (row, false);
 
         self.start.fetch_max(start.0, Ordering::AcqRel);

@@ -10,7 +10,8 @@
 //! end inside a segment, whose file then stays. **Where the index is lost**, a log starts at its
 //! first file again: records that a trim had cut from that file come back.
 //!
-//! Without an index that can be written nothing is removed: the log would come back with holes.
+//! Without an index that can be written nothing is removed: the log would come back with holes. For
+//! a disk so full that not even the index can be written, a reserve is kept (see `telling`).
 //!
 //! # Time
 //!
@@ -263,7 +264,7 @@ impl Log {
     /// Tells the index what is known of the log, with the time that it is counted from.
     fn store_row(&self, clean: &mut CleanState) -> Result<(), IndexError> {
         let row = Change::Cleaning(self.id, clean.row.clone());
-        self.shared.index.commit(&[self.shared.cleaner.uptime(&*self.shared.clock), row])?;
+        self.shared.tell(vec![self.shared.cleaner.uptime(&*self.shared.clock), row])?;
         clean.dirty = false;
         Ok(())
     }
@@ -275,7 +276,7 @@ impl Log {
         drop(damage);
         // A failure was logged; the range is found again.
         let change = Change::Damage(self.id, self.incarnation, range);
-        let _: Result<(), IndexError> = self.shared.index.commit(&[change]);
+        let _: Result<(), IndexError> = self.shared.tell_some_time(vec![change]);
     }
 }
 
@@ -284,6 +285,11 @@ pub(crate) fn row_to_store(log: &Log) -> Option<Change> {
     let mut clean = lock(&log.clean);
     let stale = std::mem::take(&mut clean.dirty) && !clean.left;
     stale.then(|| Change::Cleaning(log.id, clean.row.clone()))
+}
+
+/// The index could not be told of the row that was taken from the log.
+pub(crate) fn row_not_stored(log: &Log) {
+    lock(&log.clean).dirty = true;
 }
 
 /// Ends what is being done to a log's files before they get another owner.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tidegate_types::{ByteSize, Offset, WhenFull};
 
 use super::retention::{Closed, is_roll_due, new_start};
-use super::{CleanState, Now, Why, compact, policy, row_to_store};
-use crate::OpenError;
+use super::{CleanState, Now, Why, compact, policy, row_not_stored, row_to_store};
 use crate::index::Change;
 use crate::log::{Log, lock};
 use crate::store::Shared;
+use crate::{IndexError, OpenError};
 
 /// How long the thread waits for more bells after one.
 const REST: Duration = Duration::from_millis(200);
@@ -78,12 +78,16 @@ impl MaintenanceStep {
             self.compact();
         }
         if now.uptime.saturating_sub(self.stored) >= STORE_EVERY {
-            self.stored = now.uptime;
-            let mut changes: Vec<Change> =
-                self.shared.open_logs().iter().filter_map(|log| row_to_store(log)).collect();
+            let logs = self.shared.open_logs();
+            let stale = logs.iter().filter_map(|log| Some((log, row_to_store(log)?)));
+            let (stale, mut changes): (Vec<_>, Vec<Change>) = stale.unzip();
             changes.push(Change::Uptime(now.uptime));
-            // A failure was logged; the index is given up, and with it all removal.
-            let _: Result<(), crate::IndexError> = self.shared.index.commit(&changes);
+            // A failure was logged; the index is given up, and with it all removal, unless only
+            // room is missing.
+            match self.shared.tell(changes) {
+                Err(IndexError::Full) => stale.into_iter().for_each(|log| row_not_stored(log)),
+                _ => self.stored = now.uptime,
+            }
         }
     }
 }
@@ -149,7 +153,7 @@ fn look(shared: &Shared) -> Now {
 
 /// The log that needs compaction most, if any does.
 fn dirtiest(shared: &Shared, now: Now) -> Option<(Arc<Log>, compact::Plan)> {
-    if shared.index.given_up().is_some() {
+    if shared.index.failure().is_some() {
         return None;
     }
     let plans = shared.open_logs().into_iter().filter_map(|log| {

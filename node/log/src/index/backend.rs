@@ -47,7 +47,14 @@ impl StorageBackend for DiskBackend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data().map_err(|error| match error.kind() {
+            // What was written before is lost to the disk, and making room does not mend that: it
+            // must not be taken for a write that found no room.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                io::Error::other(format!("a sync failed: {error}"))
+            }
+            _ => error,
+        })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

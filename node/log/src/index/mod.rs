@@ -3,7 +3,8 @@
 //! Everything in it can be rebuilt from the log files, at the price of reading them. So a database
 //! that is missing or damaged is moved aside and started anew, and one that fails while running is
 //! given up: the logs go on without it. One that turns out to be damaged then is moved aside too,
-//! so that the next start does not meet it again.
+//! so that the next start does not meet it again. A disk that is merely full is no such failure:
+//! see `heal`.
 //!
 //! **Opening takes no longer than [`WALKED`] bytes take to read**, however large the file. A small
 //! database is walked and verified whole, and repaired by a walk after a crash. A larger one is not:
@@ -18,6 +19,7 @@
 mod backend;
 #[cfg(test)]
 mod format_tests;
+mod heal;
 mod overlay;
 mod rows;
 
@@ -25,7 +27,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -33,6 +35,7 @@ use tidegate_env::{Disk, OpenMode};
 use tidegate_types::{ByteSize, Offset, TopicPartition};
 
 use crate::DamageRange;
+use crate::log::lock;
 use crate::sparse::SparseIndex;
 use rows::{CLEANING, DURABLE, LOG_KEY, LOGS, PRODUCERS, Rows, SEGMENTS, SPARSE, TABLES};
 use rows::{UPTIME, UPTIME_KEY, decode_uptime, encode_uptime};
@@ -68,6 +71,9 @@ pub enum IndexError {
     /// The database code panicked, on what is in the file.
     #[error("the index database panicked on what is in it")]
     Panicked,
+    /// The disk is full, and nothing was written; it may be tried again.
+    #[error("the disk is full: the index is not written until there is room")]
+    Full,
     /// It failed before and was given up.
     #[error("the index was given up: {reason}")]
     GivenUp {
@@ -80,7 +86,6 @@ impl IndexError {
     /// Whether the file's content is at fault, and not the disk or the system.
     fn is_damage(&self) -> bool {
         match self {
-            IndexError::Io { .. } => false,
             IndexError::Database(error) => match &**error {
                 redb::Error::Io(error) => matches!(
                     error.kind(),
@@ -88,11 +93,27 @@ impl IndexError {
                         | io::ErrorKind::InvalidInput
                         | io::ErrorKind::UnexpectedEof
                 ),
+                // What failed before says why.
+                redb::Error::PreviousIo | redb::Error::DatabaseClosed => false,
                 _ => true,
             },
             IndexError::Panicked => true,
-            IndexError::GivenUp { .. } => false,
+            IndexError::Io { .. } | IndexError::Full | IndexError::GivenUp { .. } => false,
         }
+    }
+
+    /// Whether all that is wrong is that there is no room.
+    pub(crate) fn is_full(&self) -> bool {
+        let error = match self {
+            IndexError::Full => return true,
+            IndexError::Io { source, .. } => source,
+            IndexError::Database(error) => match &**error {
+                redb::Error::Io(error) => error,
+                _ => return false,
+            },
+            IndexError::Panicked | IndexError::GivenUp { .. } => return false,
+        };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -107,11 +128,24 @@ impl<E: Into<redb::Error>> From<E> for IndexError {
 pub(crate) struct Index {
     disk: Arc<dyn Disk>,
     root: PathBuf,
+    cache: ByteSize,
     /// It is only looked at.
     peeked: bool,
-    /// Gone once closed.
-    db: RwLock<Option<Open>>,
+    state: RwLock<State>,
+    /// Held by who commits, until what follows from a failure is done.
+    committing: Mutex<()>,
+    /// Monotonic time when a database that is closed for want of room was to be opened last.
+    tried: Mutex<Option<Duration>>,
     given_up: OnceLock<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Open),
+    /// Closed until the disk has room.
+    Full,
+    /// Closed for good.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -133,15 +167,9 @@ impl Index {
             let path = path.clone();
             move |source| (path, IndexError::Io { action, source })
         };
-        let index = |open| Index {
-            disk: Arc::clone(disk),
-            root: root.to_owned(),
-            peeked: false,
-            db: RwLock::new(Some(open)),
-            given_up: OnceLock::new(),
-        };
+        let index = |open| Index::new(disk, root, cache, open, false);
         let existed = disk.exists(&path).map_err(at("look for"))?;
-        let error = match Open::at(&**disk, &path, cache) {
+        let error = match Open::at(&**disk, &path, OpenMode::Create, cache) {
             Ok(open) => {
                 if !existed {
                     disk.sync_dir(root).map_err(at("make"))?;
@@ -158,7 +186,8 @@ impl Index {
             "the index is damaged; it is moved aside and rebuilt from the logs"
         );
         disk.rename(&path, &root.join(ASIDE)).map_err(at("move aside"))?;
-        let open = Open::at(&**disk, &path, cache).map_err(|error| (path.clone(), error))?;
+        let open = Open::at(&**disk, &path, OpenMode::Create, cache)
+            .map_err(|error| (path.clone(), error))?;
         disk.sync_dir(root).map_err(at("make"))?;
         Ok(index(open))
     }
@@ -178,19 +207,32 @@ impl Index {
         let file = Overlay::new(disk.open(&path, OpenMode::Read).map_err(io)?).map_err(io)?;
         let len = Arc::new(AtomicU64::new(redb::StorageBackend::len(&file).map_err(io)?));
         let open = Open::with(file, len, &path, cache)?;
-        let (disk, root, given_up) = (Arc::clone(disk), root.to_owned(), OnceLock::new());
-        Ok(Some(Index { disk, root, peeked: true, db: RwLock::new(Some(open)), given_up }))
+        Ok(Some(Index::new(disk, root, cache, open, true)))
+    }
+
+    fn new(disk: &Arc<dyn Disk>, root: &Path, cache: ByteSize, open: Open, peeked: bool) -> Index {
+        Index {
+            disk: Arc::clone(disk),
+            root: root.to_owned(),
+            cache,
+            peeked,
+            state: RwLock::new(State::Open(open)),
+            committing: Mutex::new(()),
+            tried: Mutex::new(None),
+            given_up: OnceLock::new(),
+        }
     }
 
     /// Closes the database; nothing is found or taken any more.
     pub(crate) fn close(&self) {
-        let open = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let open = std::mem::replace(&mut *state, State::Closed);
         if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
             tracing::error!("the index could not be closed in order; the next start verifies it");
         }
     }
 
-    /// Why the index is no longer used; `None` while it is.
+    /// Why the index is not used any more; `None` while it is.
     pub(crate) fn given_up(&self) -> Option<&Arc<str>> {
         self.given_up.get()
     }
@@ -200,9 +242,11 @@ impl Index {
         if let Some(reason) = self.given_up() {
             return Err(IndexError::GivenUp { reason: Arc::clone(reason) });
         }
-        let open = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = &*open else {
-            return Err(IndexError::GivenUp { reason: "it is closed".into() });
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let open = match &*state {
+            State::Open(open) => open,
+            State::Full => return Err(IndexError::Full),
+            State::Closed => return Err(IndexError::GivenUp { reason: "it is closed".into() }),
         };
         match catch_unwind(AssertUnwindSafe(|| f(open))) {
             Ok(result) => result,
@@ -210,28 +254,11 @@ impl Index {
         }
     }
 
-    /// Uses the index no more; one that is damaged is moved aside for the next start.
-    fn give_up(&self, error: &IndexError) {
-        if matches!(error, IndexError::GivenUp { .. }) {
-            return;
-        }
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            "the log index cannot be used any more; the next start reads the logs instead"
-        );
-        let source = std::error::Error::source(error).map_or(String::new(), |s| format!(": {s}"));
-        self.given_up.get_or_init(|| format!("{error}{source}").into());
-        if error.is_damage() && !self.peeked {
-            let aside = self.disk.rename(&self.root.join(FILE), &self.root.join(ASIDE));
-            if let Err(error) = aside.and_then(|()| self.disk.sync_dir(&self.root)) {
-                tracing::error!(%error, "the damaged index cannot be moved aside");
-            }
-        }
-    }
-
-    /// Makes the changes, all or none; durable on return. After an error no more are taken.
+    /// Makes the changes, all or none; durable on return. After an error that is not
+    /// [`Full`](IndexError::Full) no more are taken.
     pub(crate) fn commit(&self, changes: &[Change]) -> Result<(), IndexError> {
-        self.with(|open| open.commit(changes)).inspect_err(|error| self.give_up(error))
+        let _committing = lock(&self.committing);
+        self.with(|open| open.commit(changes)).map_err(|error| self.handle_failure(error))
     }
 
     /// All that is known of a log; what does not decode counts as not known.
@@ -274,9 +301,14 @@ impl Index {
 }
 
 impl Open {
-    fn at(disk: &dyn Disk, path: &Path, cache: ByteSize) -> Result<Open, IndexError> {
+    fn at(
+        disk: &dyn Disk,
+        path: &Path,
+        mode: OpenMode,
+        cache: ByteSize,
+    ) -> Result<Open, IndexError> {
         let io = |source| IndexError::Io { action: "open", source };
-        let file = disk.open(path, OpenMode::Create).map_err(io)?;
+        let file = disk.open(path, mode).map_err(io)?;
         let backend = DiskBackend::new(file).map_err(io)?;
         let len = backend.watch_len();
         Open::with(backend, len, path, cache)

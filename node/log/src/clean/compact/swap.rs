@@ -29,7 +29,7 @@ pub(super) fn swap(log: &Log, group: &[Arc<Segment>], written: Written) -> Resul
     let mut changes = vec![log.shared.cleaner.uptime(&*log.shared.clock)];
     changes.push(Change::Cleaning(log.id, clean.row.clone()));
     changes.extend(group.iter().map(|segment| Change::RemoveSegment(log.id, segment.base)));
-    log.shared.index.commit(&changes)?;
+    log.shared.tell(changes)?;
 
     let unsure = |error| Stop::Unsure("put a compacted segment in its place", error);
     disk.rename(&written.path, &files::segment(&log.folder, first.base)).map_err(unsure)?;
@@ -40,7 +40,7 @@ pub(super) fn swap(log: &Log, group: &[Arc<Segment>], written: Written) -> Resul
     replace(log, group, &new);
     log.shared.tails.forget(&log.tail);
     let row = Change::Segment(log.id, new.base, written.meta, written.index);
-    if log.shared.index.commit(&[row]).is_ok() {
+    if log.shared.tell_some_time(vec![row]).is_ok() {
         new.forget_index();
     }
     for segment in group {
