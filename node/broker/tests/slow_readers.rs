@@ -2,7 +2,7 @@
 //! process, whose memory it measures.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-#[allow(dead_code, unused_imports, reason = "another test uses the rest")]
+#[expect(dead_code, unused_imports, reason = "another test uses the rest")]
 #[path = "node/support/mod.rs"]
 mod support;
 
