@@ -50,7 +50,7 @@ struct State {
 }
 
 /// A [`Disk`] whose [`sync_files`](Disk::sync_files) may sync a whole file system; see the
-/// [module](self).
+/// module.
 #[derive(Debug)]
 pub struct GroupDisk {
     inner: Arc<dyn Disk>,

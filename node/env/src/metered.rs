@@ -47,7 +47,7 @@ impl DiskMeter {
     }
 }
 
-/// See the [module](self).
+/// A disk that counts what is written, read and synced through it.
 #[derive(Debug)]
 pub struct MeteredDisk {
     inner: Arc<dyn Disk>,
