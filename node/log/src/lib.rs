@@ -73,6 +73,9 @@
 //! | when a pass ends; every ten minutes | `cleaning` where it changed, `uptime` |
 //! | when a log is deleted | all of its rows go |
 //!
+//! On a full disk rows are written later, in the same order; nothing waits for that but what removes
+//! segments.
+//!
 //! # What goes when
 //!
 //! | what | goes |
@@ -85,15 +88,15 @@
 //! | bytes that were durable and are damaged | by a repair alone, which keeps a copy; else with their segment |
 //! | `.damaged-`, `index.redb.damaged` | by hand; the one with its log, the other when another takes its place |
 //! | a log | when it is deleted: renamed to `.deleted`, durably, then removed; what a crash left of that when the store is opened |
-//! | a topic's folder | with its topic, or with the last log if nothing else is in it; `doomed` also when the topic is spared |
-//! | the reserve's blocks | when half of the low-water mark is taken too |
+//! | a topic's folder | with its topic, or with the last log if nothing else is in it; an empty one when the store is opened; `doomed` also when the topic is spared |
+//! | the reserve's blocks | when half of the low-water mark is taken too, or the index finds no room |
 //!
 //! # What holds
 //!
 //! 1. The segments are the truth; the index can be rebuilt from them. What it alone knows is lost
 //!    with it: a start inside a file (the log starts at the file again), offsets that a repair took
-//!    out (they read as a hole), how long segments were held and what was compacted (that begins
-//!    anew).
+//!    out (they read as a hole), that synced batches are gone from its very end, how long segments
+//!    were held and what was compacted (that begins anew).
 //! 2. Once a segment exists, all before it are synced and cut to their length.
 //! 3. A row in `segments` is right if the file's length agrees with it; otherwise the file is
 //!    scanned. That of the last segment holds for a prefix of the file, which was synced before the
