@@ -75,6 +75,12 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes the names in a folder durable: files made, renamed and removed in it.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes the names in many folders durable for the price of few; one result for each, in their
+    /// order, that says what it says of [`sync_dir`](Disk::sync_dir).
+    fn sync_dirs(&self, paths: &[&Path]) -> Vec<io::Result<()>> {
+        paths.iter().map(|path| self.sync_dir(path)).collect()
+    }
+
     /// What is in a folder, sorted by name.
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
 

@@ -15,6 +15,8 @@
 //!   handle however `syncfs` ended. This is the first sync of that handle, not a second try. After
 //!   that `syncfs` is not used again, since what it told one round it would not tell another that
 //!   was under way.
+//! - The names in many folders are made durable in the same way: `syncfs` commits the journal that
+//!   they are in, and the sync of one folder behind it flushes the cache.
 //! - Only file systems known to do this are synced so; on all others each file is.
 
 use std::fs::File;
@@ -33,6 +35,9 @@ const KNOWN: [u64; 2] = [0xef53, 0x5846_5342];
 
 /// The first Linux whose `syncfs` tells write errors.
 const TELLS_ERRORS: (u32, u32) = (5, 8);
+
+/// From so many folders on they are synced together.
+const WORTH_A_GROUP: usize = 8;
 
 /// The file system whose files may be synced together.
 #[derive(Debug)]
@@ -97,6 +102,24 @@ impl Disk for GroupDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.inner.sync_dir(path)
+    }
+
+    fn sync_dirs(&self, paths: &[&Path]) -> Vec<io::Result<()>> {
+        let mut state = self.state();
+        let group = state.group.as_ref().filter(|_| paths.len() >= WORTH_A_GROUP);
+        // Folders that cannot be opened, or lie elsewhere, are told one by one.
+        let results = match group.map(|group| (group, open_on(paths, group.device))) {
+            Some((group, Some(last))) => names_together(group, &last, paths.len()),
+            _ => {
+                drop(state);
+                return self.inner.sync_dirs(paths);
+            }
+        };
+        results.unwrap_or_else(|| {
+            (state.group, state.given_up) = (None, true);
+            drop(state);
+            self.inner.sync_dirs(paths)
+        })
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -171,6 +194,32 @@ fn all_on(files: &[&dyn DiskFile], device: u64) -> bool {
         file.as_fd().is_some_and(|fd| fstat(fd).is_ok_and(|stat| stat.st_dev == device))
     };
     files.iter().all(on)
+}
+
+/// The last of the folders, if all of them lie on the device.
+fn open_on(paths: &[&Path], device: u64) -> Option<File> {
+    let on = |path: &Path| rustix::fs::stat(path).is_ok_and(|stat| stat.st_dev == device);
+    let last = paths.last().filter(|_| paths.iter().all(|path| on(path)))?;
+    File::open(last).ok()
+}
+
+/// Makes all names of the file system durable; `None` if that failed, where each folder by itself
+/// tells whether it did for it.
+fn names_together(group: &Group, last: &File, count: usize) -> Option<Vec<io::Result<()>>> {
+    if let Err(error) = syncfs(&group.handle) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the file system cannot be synced as a whole; from now on each folder is"
+        );
+        return None;
+    }
+    // Flushes the device's cache, whatever the first call did about that. It is not tried again.
+    let flushed = last.sync_all();
+    let each = |_| match &flushed {
+        Ok(()) => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+    };
+    Some((0..count).map(each).collect())
 }
 
 /// `None` if the file system as a whole failed.

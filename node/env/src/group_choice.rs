@@ -27,6 +27,9 @@ const WEIGHT: f64 = 8.0;
 /// Until it was timed, syncing the file system is taken to cost as much as this many files.
 const TOGETHER_GUESS: f64 = 3.5;
 
+/// So many files go together before a file was ever timed, as when a store opens.
+const CLEARLY_MANY: usize = 16;
+
 /// Rounds are classed by the power of two that their number of files reaches.
 const CLASSES: usize = 16;
 
@@ -61,8 +64,13 @@ fn blend(estimate: &mut Option<f64>, seen: f64) {
 impl SyncChoice {
     /// The way to go for a round of this many files.
     pub(crate) fn choose(&self, files: usize) -> Choice {
-        let Some(one) = self.one.filter(|_| files > 1) else {
-            return Choice { way: Way::Each, files, trial: false };
+        let one = match (self.one, self.together[class(files)]) {
+            (Some(one), _) if files > 1 => one,
+            (None, Some(together)) if files >= CLEARLY_MANY => together / TOGETHER_GUESS,
+            (None, None) if files >= CLEARLY_MANY => {
+                return Choice { way: Way::Together, files, trial: false };
+            }
+            _ => return Choice { way: Way::Each, files, trial: false },
         };
         let each = one * files as f64;
         let together = self.together[class(files)].unwrap_or(one * TOGETHER_GUESS);
@@ -122,6 +130,16 @@ mod tests {
     fn one_file_is_always_synced_by_itself() {
         let mut choice = SyncChoice::default();
         assert_eq!(run(&mut choice, 1_000, 1, 500 * US, 1 * US).0, 0);
+    }
+
+    #[test]
+    fn many_files_go_together_before_one_was_timed() {
+        let mut choice = SyncChoice::default();
+        assert_eq!(run(&mut choice, 20, 256, 500 * US, 5_000 * US).0, 20);
+        // Where that is the dearer way, it is found out.
+        let mut choice = SyncChoice::default();
+        run(&mut choice, 2_000, 64, 90 * US, 90_000 * US);
+        assert!(run(&mut choice, 2_000, 64, 90 * US, 90_000 * US).0 < 100);
     }
 
     #[test]

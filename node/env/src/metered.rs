@@ -97,6 +97,14 @@ impl Disk for MeteredDisk {
         Ok(())
     }
 
+    fn sync_dirs(&self, paths: &[&Path]) -> Vec<io::Result<()>> {
+        let results = self.inner.sync_dirs(paths);
+        if results.iter().any(Result::is_ok) {
+            self.meter.count_sync();
+        }
+        results
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.inner.list(path)
     }

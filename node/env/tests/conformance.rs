@@ -89,6 +89,43 @@ fn many_files_are_synced_at_once() {
 }
 
 #[test]
+fn many_folders_are_synced_at_once() {
+    on_every_disk(|disk, root| {
+        let _lock = disk.lock(&root.join("lock")).unwrap();
+        for count in [0, 1, 5, 40] {
+            let folders: Vec<PathBuf> = (0..count).map(|n| root.join(n.to_string())).collect();
+            let mut paths: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+            disk.create_dirs(&paths).unwrap();
+            for path in &paths {
+                disk.open(&path.join("file"), OpenMode::Create).unwrap();
+            }
+            let synced = disk.sync_dirs(&paths);
+            assert!(synced.len() == count && synced.iter().all(Result::is_ok));
+            // One that is not there fails, and the others do not.
+            let missing = root.join("missing");
+            paths.push(&missing);
+            let synced: Vec<bool> = disk.sync_dirs(&paths).iter().map(Result::is_ok).collect();
+            assert_eq!(synced, (0..=count).map(|n| n < count).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn folders_synced_at_once_keep_their_names() {
+    let disk = SimDisk::new(4);
+    let folders = [Path::new("/a"), Path::new("/b")];
+    disk.create_dirs(&folders).unwrap();
+    for folder in folders {
+        disk.open(&folder.join("file"), OpenMode::CreateNew).unwrap();
+    }
+    let path = "/b".to_owned();
+    disk.inject(Fault { on: FaultOn::SyncDir, after: 0, kind: FaultKind::Io, path });
+    let synced: Vec<bool> = disk.sync_dirs(&folders).iter().map(Result::is_ok).collect();
+    assert_eq!(synced, [true, false]);
+    assert!(disk.crash().exists(Path::new("/a/file")).unwrap());
+}
+
+#[test]
 fn the_room_that_is_left_is_told() {
     on_every_disk(|disk, root| {
         let space = disk.space(root).unwrap();

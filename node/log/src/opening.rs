@@ -105,17 +105,23 @@ fn name_incarnations(disk: &dyn Disk, logs: &mut [Result<Recovered, OpenError>])
 /// Syncs the folders that may hold names the disk lacks: first the logs' own, then those above.
 fn sync_folders(shared: &Shared, logs: &mut [Result<Recovered, OpenError>]) {
     let disk = &*shared.disk;
-    let own = logs.iter_mut().filter(|log| log.as_ref().is_ok_and(|log| log.names_unsure));
-    let synced = in_parallel(shared.config.opening_threads, own.collect(), |log| {
-        let Ok(recovered) = &*log else { return None };
-        let (folder, id) = (recovered.folder.clone(), recovered.id);
-        if let Err(source) = disk.sync_dir(&folder) {
-            *log = Err(OpenError::Io { action: "sync", path: folder, source });
-            return None;
+    let own: Vec<usize> =
+        (0..logs.len()).filter(|at| logs[*at].as_ref().is_ok_and(|log| log.names_unsure)).collect();
+    let folders: Vec<&Path> =
+        own.iter().filter_map(|at| Some(logs[*at].as_ref().ok()?.folder.as_path())).collect();
+    let results = disk.sync_dirs(&folders);
+    let mut synced = Vec::new();
+    for (at, result) in own.into_iter().zip(results) {
+        let Ok(recovered) = &logs[at] else { continue };
+        match result {
+            Ok(()) => synced.push(recovered.id.topic),
+            Err(source) => {
+                let path = recovered.folder.clone();
+                logs[at] = Err(OpenError::Io { action: "sync", path, source });
+            }
         }
-        Some(id.topic)
-    });
-    let mut above: Vec<_> = synced.into_iter().flatten().collect();
+    }
+    let mut above = synced;
     above.sort_unstable();
     above.dedup();
     let mut failed = Vec::new();
