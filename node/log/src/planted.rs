@@ -31,12 +31,16 @@ pub(crate) enum Planted {
     CheckpointUnsynced,
     /// The index is given the producers as they are, not as of what is synced.
     ProducersUnsynced,
+    /// Files are removed before the start that explains it is durable.
+    RemovedBeforeStart,
+    /// Retention goes by the time of day alone.
+    HeldTimeIgnored,
 }
 
 impl Planted {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Planted; 12] = [
+    pub(crate) const ALL: [Planted; 14] = [
         Planted::NoSync,
         Planted::AckBeforeSync,
         Planted::AckBeforeWrite,
@@ -49,6 +53,8 @@ impl Planted {
         Planted::TailNotRewritten,
         Planted::CheckpointUnsynced,
         Planted::ProducersUnsynced,
+        Planted::RemovedBeforeStart,
+        Planted::HeldTimeIgnored,
     ];
 }
 

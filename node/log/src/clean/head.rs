@@ -10,6 +10,7 @@ use tidegate_types::Offset;
 use super::{CleanState, Dropped, Why};
 use crate::index::Change;
 use crate::log::{Log, LogHandle, lock};
+use crate::planted::Planted;
 use crate::segment::Segment;
 use crate::store::Shared;
 use crate::writer::Command;
@@ -116,6 +117,10 @@ impl Log {
             Change::Cleaning(self.id, row.clone()),
         ];
         changes.extend(gone.iter().map(|segment| Change::RemoveSegment(self.id, segment.base)));
+        if self.shared.planted(Planted::RemovedBeforeStart) {
+            clean.leftover.extend(gone.iter().map(|segment| segment.path.clone()));
+            self.unlink_leftover(clean);
+        }
         self.shared.tell(changes)?;
         (clean.row, clean.dirty) = (row, false);
 

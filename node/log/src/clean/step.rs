@@ -10,6 +10,7 @@ use super::retention::{Closed, is_roll_due, new_start};
 use super::{CleanState, Now, Why, compact, policy, row_not_stored, row_to_store};
 use crate::index::Change;
 use crate::log::{Log, lock};
+use crate::planted::Planted;
 use crate::store::Shared;
 use crate::{IndexError, OpenError};
 
@@ -187,7 +188,10 @@ fn tend(log: &Arc<Log>, now: Now) {
         })
         .collect();
     let trimmed = log.offsets().start;
-    let why = new_start(&policy, &closed, active.len(), now).filter(|start| *start > trimmed);
+    let held_long = log.shared.planted(Planted::HeldTimeIgnored);
+    let uptime = if held_long { Duration::MAX } else { now.uptime };
+    let why = new_start(&policy, &closed, active.len(), Now { uptime, ..now })
+        .filter(|start| *start > trimmed);
     compact::note_horizon(&mut clean, &policy, now);
     let before = log.remove_before(&mut clean, why.unwrap_or(trimmed), why_of(why));
     if before.is_err() {

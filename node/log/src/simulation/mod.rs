@@ -2,17 +2,18 @@
 //!
 //! Each seed is a run: producers (idempotent and not, durable and merely written, several batches
 //! to a request, retries, lost answers) write to logs that are rolled, sealed by faults, copied by a
-//! mirror, closed, killed and cut from their power at any change to the disk, starts included. The
-//! disk fills up, the index is lost or damaged, in some runs bits are turned. All that the logs say
+//! mirror, trimmed, kept to an age and a size while the clock jumps by years, closed, killed and cut
+//! from their power at any change to the disk, starts and maintenance included. The disk fills up, the index is lost or damaged, in some runs bits are turned. All that the logs say
 //! is compared with a plain model in memory:
 //!
 //! - what was promised to survive is there, where it was, once, and in order;
 //! - what is there was sent, and not refused; nothing that was gone comes back;
+//! - what leaves at the head leaves for a reason, and stays gone;
 //! - reads, times, epochs and duplicates are answered as the model says, at random places;
 //! - damage is told, is no larger than it must be, and comes of something that was done.
 //!
 //! `world` drives a run, `ops` has its operations (one is a line in a table), `produce` what
-//! appends, `checks` what is compared, `model` and `batches` the model. Everything follows from the
+//! appends, `clean` what leaves, `checks` what is compared, `model` and `batches` the model. Everything follows from the
 //! seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
 //!
 //! ```text
@@ -24,6 +25,7 @@
 
 mod batches;
 mod checks;
+mod clean;
 mod model;
 mod ops;
 mod produce;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_record::BatchHeader;
-use tidegate_types::{LeaderEpoch, Offset, ProducerStamp, Sequence, Timestamp};
+use tidegate_types::{LeaderEpoch, LogPolicy, Offset, ProducerStamp, Sequence, Timestamp};
 
 use super::batches::{self, Record};
 use crate::{DamageRange, LogConfig, LogHandle, When};
@@ -36,6 +37,8 @@ pub(super) struct Sent {
     pub(super) at: Option<Offset>,
     /// Acknowledged as durable while nobody could look any more.
     pub(super) promised: bool,
+    /// It was trimmed, or is past retention.
+    pub(super) left: bool,
 }
 
 /// A batch that the log holds.
@@ -46,6 +49,8 @@ pub(super) struct Stored {
     pub(super) bytes: Bytes,
     pub(super) records: Vec<Record>,
     pub(super) id: Option<BatchId>,
+    /// The running time when it was first seen.
+    pub(super) seen_at: Duration,
     /// A bit of it was turned.
     pub(super) hurt: bool,
 }
@@ -105,9 +110,15 @@ pub(super) struct LogModel {
     by_essence: HashMap<u64, BatchId>,
     /// What a mirror was offered, by base offset.
     pub(super) offered: BTreeMap<Offset, Bytes>,
-    /// What it holds, by base offset.
+    /// What it holds, by base offset, and what it held before its start.
     pub(super) content: BTreeMap<Offset, Stored>,
     pub(super) start: Offset,
+    /// How far a trim may have moved the start, answered or not.
+    pub(super) trimmed: Offset,
+    /// The furthest start that it showed; no power cut takes it back.
+    pub(super) shown: Offset,
+    /// What its policy was before the last change.
+    pub(super) policy_before: LogPolicy,
     pub(super) end: Offset,
     /// No power cut may lose what lies before.
     pub(super) durable: Offset,
@@ -138,6 +149,9 @@ impl LogModel {
             offered: BTreeMap::new(),
             content: BTreeMap::new(),
             start: Offset::ZERO,
+            trimmed: Offset::ZERO,
+            shown: Offset::ZERO,
+            policy_before: config.policy,
             end: Offset::ZERO,
             durable: Offset::ZERO,
             claimed: Offset::ZERO,
@@ -161,12 +175,13 @@ impl LogModel {
             fate: Fate::Unsent,
             at: None,
             promised: false,
+            left: false,
         });
         id
     }
 
     /// The batch as the model keeps it; the panic if nobody sent it.
-    pub(super) fn identify(&self, bytes: &Bytes) -> Stored {
+    pub(super) fn identify(&self, bytes: &Bytes, seen_at: Duration) -> Stored {
         let header = BatchHeader::parse(bytes).unwrap();
         let records = batches::records(bytes).expect("a batch that was never flipped is not whole");
         let base = header.base_offset;
@@ -178,7 +193,7 @@ impl LogModel {
             Some(*known.unwrap_or_else(|| panic!("a batch at {base} that nobody sent")))
         };
         let (next, epoch) = (header.next_offset(), header.leader_epoch);
-        Stored { next, epoch, bytes: bytes.clone(), records, id, hurt: false }
+        Stored { next, epoch, bytes: bytes.clone(), records, id, seen_at, hurt: false }
     }
 
     /// The first batch that ends after `offset`.
@@ -207,9 +222,9 @@ impl LogModel {
     /// Where each epoch began.
     pub(super) fn epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
         let mut starts: Vec<(LeaderEpoch, Offset)> = Vec::new();
-        for (base, stored) in &self.content {
+        for (base, stored) in self.content.iter().filter(|(_, stored)| stored.next > self.start) {
             if stored.epoch > starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch) {
-                starts.push((stored.epoch, *base));
+                starts.push((stored.epoch, self.start.max(*base)));
             }
         }
         starts

@@ -19,6 +19,10 @@ const OPS: &[(u64, &str, Op)] = &[
     (25, "copy", |world, _| world.copy(super::world::MIRROR)),
     (40, "look", World::check_answers),
     (25, "wait", |world, _| world.wait()),
+    (15, "maintain", |world, _| world.maintain()),
+    (4, "trim", World::trim),
+    (4, "config", World::reconfigure),
+    (3, "jump", |world, _| world.jump()),
     (8, "epoch", |world, n| world.new_epoch(n)),
     (6, "fault", |world, _| world.inject()),
     (4, "power", |world, _| world.cut_soon()),
@@ -105,7 +109,8 @@ impl World {
     fn lose_index(&mut self) {
         let path = Path::new(ROOT).join("index.redb");
         if self.disk.exists(&path).unwrap() {
-            self.disk.remove_file(&path).unwrap();
+            // The power may fail at it.
+            let _ = self.disk.remove_file(&path);
             self.tell("the index is lost");
             self.index_lost = true;
         }
@@ -116,6 +121,7 @@ impl World {
         let Ok(file) = self.disk.open(&path, OpenMode::Read) else { return };
         let len = file.len().unwrap();
         self.tell("the index is damaged");
+        self.index_hurt = true;
         for _ in 0..self.rng.between(1, 20) {
             let (offset, bit) = (self.rng.below(len.max(1)), self.rng.below(8) as u8);
             self.index_lost |= self.disk.flip_bit(&path, offset, bit).is_ok();

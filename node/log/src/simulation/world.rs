@@ -47,12 +47,14 @@ pub(super) struct World {
     pub(super) armed: bool,
     /// The index was damaged or lost since the logs were last opened.
     pub(super) index_lost: bool,
+    /// The index was damaged at some time: that may be found out late.
+    pub(super) index_hurt: bool,
     /// Bits are turned in this run.
     pub(super) flips: bool,
     pub(super) next_id: u64,
     /// Nothing goes wrong any more: all that is waiting must get in.
     pub(super) finishing: bool,
-    advances: Arc<Mutex<BTreeMap<TopicPartition, LogOffsets>>>,
+    pub(super) advances: Arc<Mutex<BTreeMap<TopicPartition, LogOffsets>>>,
     planted: Option<Planted>,
     trace: DefaultHasher,
     /// Every step is told, for whoever plays a single seed again.
@@ -79,11 +81,12 @@ impl World {
         let mut world = World {
             rng,
             disk,
-            clock: Arc::new(ManualClock::new(Timestamp(1_700_000_000_000))),
+            clock: Arc::new(ManualClock::new(Timestamp(super::clean::TODAY))),
             store: None,
             logs,
             armed: false,
             index_lost: false,
+            index_hurt: false,
             flips,
             next_id: 1,
             finishing: false,
@@ -105,7 +108,9 @@ impl World {
             let lazy = n == 1 && self.rng.chance(30);
             let flush = if lazy { Flush::Os } else { Flush::Always };
             self.logs[n].lossy |= lazy;
-            self.logs[n].config = LogConfig { segment_bytes, flush, ..LogConfig::default() };
+            let policy = self.draw_policy();
+            self.logs[n].policy_before = self.logs[n].config.policy;
+            self.logs[n].config = LogConfig { segment_bytes, flush, policy };
         }
     }
 
@@ -227,6 +232,7 @@ impl World {
             if let Some(log) = handle.filter(|_| self.logs[n].checked) {
                 self.observe_promise(n, log.offsets());
                 self.logs[n].floor = log.offsets().end;
+                self.logs[n].shown = self.logs[n].shown.max(log.offsets().start);
             }
             let model = &mut self.logs[n];
             model.floor = if end == End::Cut { model.durable } else { model.floor };
@@ -299,6 +305,7 @@ impl World {
             planted: self.planted,
             ..StoreConfig::default()
         };
+        self.note_moved_index();
         for _ in 0..50 {
             let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
             let disk = Arc::new(self.disk.clone());
@@ -313,6 +320,7 @@ impl World {
             self.disk.set_capacity(None);
         }
         assert!(self.store.is_some(), "the store does not open");
+        self.note_moved_index();
         for n in 0..LOGS {
             // Its old handle may be open still, from before another log failed to open.
             self.open_log(n)?;
