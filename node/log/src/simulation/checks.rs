@@ -103,9 +103,10 @@ impl World {
         assert_eq!(offsets.durable, offsets.end, "log {n}");
         let mut floor = self.logs[n].floor;
         if self.index_lost {
-            // Bad batches at the very end: without the index they are a torn tail.
+            // Bad batches at the end of what is safe: without the index they are a torn tail.
             let model = &self.logs[n];
-            let bad = model.content.iter().rev().take_while(|(_, stored)| stored.hurt);
+            let safe = model.content.range(..floor).rev();
+            let bad = safe.take_while(|(_, stored)| stored.hurt);
             floor = bad.last().map_or(floor, |(base, _)| floor.min(*base));
         }
         assert!(offsets.end >= floor, "log {n}: it ends at {}, before {floor}", offsets.end);

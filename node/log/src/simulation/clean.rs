@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use tidegate_env::{Clock, Disk};
-use tidegate_types::{ByteSize, LogPolicy, Offset, Timestamp};
+use tidegate_types::{ByteSize, LogPolicy, Offset, Timestamp, WhenFull};
 
 use super::model::LogModel;
 use super::world::{LOGS, ROOT, World, log_id};
-use crate::{LogConfig, TrimError};
+use crate::{LogConfig, LogHandle, TrimError};
 
 /// The largest jump of the wall clock: 30 years.
 const JUMP: u64 = 30 * 365 * 86_400_000;
@@ -39,6 +39,9 @@ impl World {
         }
         if self.rng.chance(50) {
             policy.segment_age = Duration::from_millis(self.rng.between(1, 10_000));
+        }
+        if self.rng.chance(30) {
+            policy.when_full = WhenFull::DropOldest;
         }
         policy
     }
@@ -144,6 +147,15 @@ impl World {
         let model = &mut self.logs[n];
         if start == model.start {
             return;
+        }
+        let policies = [model.config.policy, model.policy_before];
+        if self.armed && policies.iter().any(|policy| policy.when_full == WhenFull::DropOldest) {
+            // What a full disk took is an explicit gap, up to where it says; after a restart it is
+            // told no more.
+            let told = model.handle.as_ref().filter(|_| model.checked).map(LogHandle::dropped);
+            let dropped = told.map_or(start, |told| told.map_or(model.start, |d| d.last.end));
+            assert!(dropped <= start, "log {n}: the gap ends at {dropped}, the start is {start}");
+            model.set_start(dropped.max(model.start));
         }
         let may = model.may_start_at(start, uptime, wall);
         assert!(may, "log {n}: it starts at {start}, not at {}", model.start);

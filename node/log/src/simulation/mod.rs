@@ -2,8 +2,10 @@
 //!
 //! Each seed is a run: producers (idempotent and not, durable and merely written, several batches
 //! to a request, retries, lost answers) write to logs that are rolled, sealed by faults, copied by a
-//! mirror, trimmed, kept to an age and a size while the clock jumps by years, closed, killed and cut
-//! from their power at any change to the disk, starts and maintenance included. The disk fills up, the index is lost or damaged, in some runs bits are turned. All that the logs say
+//! mirror, trimmed, kept to an age and a size while the clock jumps by years, dropped from a full
+//! disk, given other settings, closed, killed and cut from their power at any change to the disk,
+//! starts and maintenance included. The disk fills up, the index is lost or damaged, in some runs
+//! bits are turned. All that the logs say
 //! is compared with a plain model in memory:
 //!
 //! - what was promised to survive is there, where it was, once, and in order;
