@@ -16,6 +16,7 @@
 //! holds what is to be; the broker makes it so.
 
 mod apply;
+mod backend;
 mod command;
 mod format;
 mod image;

@@ -8,19 +8,21 @@
 //!
 //! A command is one Immediate transaction: its log entry and, now and then, a snapshot that takes
 //! the place of the entries before it. A failed transaction may or may not be on disk: the store
-//! takes nothing more until it is opened again. Where the disk was merely full, it opens its file
-//! again by itself, at once or with the next command, and sees what is there.
+//! takes nothing more until it is opened again. Where a write merely found the disk full, it opens its
+//! file again by itself, at once or with the next command, and sees what is there.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Builder, Database, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 use tidegate_types::{NodeId, SiteName, Timestamp};
 
+use crate::backend::WatchedFile;
 use crate::format::{self, FormatError};
 use crate::{Command, Image, Outcome, Rejection};
 
@@ -155,6 +157,8 @@ pub struct MetadataStore {
     /// Names the file in errors.
     what: String,
     source: DatabaseSource,
+    /// What is in the file's cache may not be on the disk: it is not opened again.
+    sync_failed: Arc<AtomicBool>,
     options: StoreOptions,
     image: RwLock<Arc<Image>>,
     writer: Mutex<Writer>,
@@ -193,8 +197,11 @@ impl MetadataStore {
         let what = path.display().to_string();
         let is_new = !path.try_exists().map_err(file)?;
         let (name, to_open) = (what.clone(), path.to_owned());
-        let source = Box::new(move || open_file(&to_open, &name));
-        let store = Self::open_source(source, &what, node, StoreOptions::default())?;
+        let sync_failed = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&sync_failed);
+        let source = Box::new(move || open_file(&to_open, &name, &watched));
+        let mut store = Self::open_source(source, &what, node, StoreOptions::default())?;
+        store.sync_failed = sync_failed;
         if is_new {
             // A new file lasts only once its folder's entry does.
             let folder = match path.parent() {
@@ -226,6 +233,7 @@ impl MetadataStore {
             node,
             what: what.to_owned(),
             source,
+            sync_failed: Arc::default(),
             options,
             image: RwLock::new(Arc::new(image)),
             writer: Mutex::new(Writer { database: Some(database), snapshot, sealed: None }),
@@ -276,7 +284,7 @@ impl MetadataStore {
             None => Err(redb::Error::DatabaseClosed),
         };
         if let Err(error) = written {
-            if !is_full(&error) {
+            if !is_full(&error) || self.sync_failed.load(Ordering::Acquire) {
                 tracing::error!(%error, "the metadata cannot be written and is sealed");
                 writer.sealed = Some(error.to_string());
                 return Err(SubmitError::Write { source: Box::new(error) });
@@ -315,10 +323,18 @@ impl MetadataStore {
     }
 }
 
-fn open_file(path: &Path, what: &str) -> Result<Database, OpenError> {
+fn open_file(
+    path: &Path,
+    what: &str,
+    sync_failed: &Arc<AtomicBool>,
+) -> Result<Database, OpenError> {
     let opened =
         options().open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    Builder::new().set_cache_size(CACHE).create_file(opened).map_err(|error| match error {
+    let file = WatchedFile::new(opened, Arc::clone(sync_failed));
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    let opened = file.and_then(|file| builder.create_with_backend(file));
+    opened.map_err(|error| match error {
         redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { what: what.to_owned() },
         other => OpenError::Database { what: what.to_owned(), source: Box::new(other.into()) },
     })
