@@ -66,7 +66,7 @@ async fn a_full_disk_refuses_producers_until_there_is_room_again() {
         way.create(&client).await;
     }
     let spare = Loads::start(&node, &[SPARE], HASTY, Load::start).await;
-    spare.more(8_000).await;
+    spare.more(24_000).await;
     spare.finish().await;
 
     // The log itself fills what another left of the disk.
@@ -75,7 +75,7 @@ async fn a_full_disk_refuses_producers_until_there_is_room_again() {
     full(&node).await;
     told(&client, KEPT).await;
     let spare = consume(&client, name(SPARE.topic), 1).await;
-    assert!(spare[0].records.len() >= 8_000, "consumers go on reading");
+    assert!(spare[0].records.len() >= 24_000, "consumers go on reading");
     assert!(!client.list_topics().await.unwrap().is_empty());
     killed(&mut node).await;
     full(&node).await;
@@ -83,7 +83,8 @@ async fn a_full_disk_refuses_producers_until_there_is_room_again() {
     // A topic that is deleted makes room.
     let client = node.client().await;
     let delete = async { client.delete_topic(name(SPARE.topic)).await.unwrap() };
-    tokio::join!(delete, kept.more(200));
+    // Some of the room goes to zeros that are written ahead.
+    tokio::join!(delete, kept.more(50));
 
     // Another takes it all at once, while records are written.
     let second = disk.fill(ByteSize::bytes(0));

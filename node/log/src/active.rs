@@ -349,13 +349,12 @@ impl Active {
     fn prezero(&mut self, log: &Log, file: &dyn DiskFile) -> io::Result<()> {
         let end = self.staged_meta.len;
         let config = log.config();
-        let pays = config.flush == Flush::Always
-            && self.staged.len() <= PREZERO_BELOW
-            && !log.shared.space.is_full();
+        let pays = config.flush == Flush::Always && self.staged.len() <= PREZERO_BELOW;
         if !pays || end <= self.allocated {
             return Ok(());
         }
         let step = end.next_power_of_two().clamp(MIN_PREZERO, MAX_PREZERO);
+        let step = log.shared.space.to_spare(step);
         let ahead = (end + step).min(config.segment_bytes.get());
         if ahead <= end {
             return Ok(());

@@ -137,6 +137,16 @@ impl Space {
         self.full.load(Ordering::Acquire)
     }
 
+    /// How much of `want` may be taken ahead of its use: an eighth of what lies above the low
+    /// water, so that what is taken for one log's comfort is not missed by all.
+    pub(crate) fn to_spare(&self, want: u64) -> u64 {
+        if self.is_full() {
+            return 0;
+        }
+        let kept = self.low_water.load(Ordering::Acquire);
+        want.min(self.free.load(Ordering::Acquire).saturating_sub(kept) / 8)
+    }
+
     /// Bytes that maintenance should free.
     pub(crate) fn missing(&self) -> ByteSize {
         ByteSize::bytes(self.missing.load(Ordering::Acquire))
