@@ -97,33 +97,16 @@ fn compare(
         store.delete_log(setup::id(0))?;
     }
     let rates = |runs: &[Run]| -> Vec<f64> { runs.iter().map(Run::rate).collect() };
-    table.add(Row {
-        what: what.clone(),
-        unit: "MB/s",
-        baseline: rates(&baseline),
-        ours: rates(&ours),
-        budget,
-        difference: false,
-    });
+    let late = |runs: &[Run]| -> Vec<f64> { runs.iter().map(|run| run.latency(990)).collect() };
+    let mut add = |of: &str, unit, baseline, ours, budget| {
+        let what = format!("{what}{of}");
+        table.add(Row { what, unit, baseline, ours, budget, difference: false });
+    };
+    add("", "MB/s", rates(&baseline), rates(&ours), budget);
     if !over.is_empty() {
-        table.add(Row {
-            what: format!("{what}: toy over zeros"),
-            unit: "MB/s",
-            baseline: rates(&over),
-            ours: rates(&ours),
-            budget: "",
-            difference: false,
-        });
+        add(": toy over zeros", "MB/s", rates(&over), rates(&ours), "");
     }
-    let late = |runs: &[Run]| runs.iter().map(|run| run.latency(990)).collect();
-    table.add(Row {
-        what: format!("{what}: ack, 99 %"),
-        unit: "us",
-        baseline: late(&baseline),
-        ours: late(&ours),
-        budget: "",
-        difference: false,
-    });
+    add(": ack, 99 %", "us", late(&baseline), late(&ours), "");
     store.close();
     Ok(())
 }

@@ -219,7 +219,7 @@ async fn delete_topic(broker: &Arc<Broker>, name: &TopicName) -> Result<(), Erro
 }
 
 /// Does something to the logs, off the async threads.
-async fn with_logs<E: std::error::Error + Send + 'static>(
+pub(crate) async fn with_logs<E: std::error::Error + Send + 'static>(
     broker: &Arc<Broker>,
     doing: &str,
     work: impl FnOnce(&LogStore) -> Result<(), E> + Send + 'static,

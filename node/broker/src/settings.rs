@@ -50,14 +50,11 @@ pub(crate) async fn trim(
     for partition in &chosen {
         ends.push(place(partition, to).await?);
     }
-    let trimming = tokio::task::spawn_blocking(move || {
+    admin::with_logs(broker, "trimming the topic", move |_| {
         chosen.iter().zip(ends).try_for_each(|(partition, to)| partition.log.trim(to).map(drop))
-    });
-    match trimming.await {
-        Ok(Ok(())) => Ok(topic),
-        Ok(Err(failure)) => Err(error::internal("trimming the topic", &failure)),
-        Err(stopped) => Err(error::internal("trimming the topic", &stopped)),
-    }
+    })
+    .await?;
+    Ok(topic)
 }
 
 /// The offset that a position means. One before the start trims nothing, which is no error.

@@ -22,65 +22,34 @@
 //!
 //! Writes and cuts here are left for `opening` to sync, for all logs together.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+mod durable;
+mod recovered;
 
-use tidegate_env::{Disk, DiskFile, OpenMode};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidegate_env::{DiskFile, OpenMode};
 use tidegate_types::{Incarnation, Offset, Timestamp, TopicPartition};
 
 use crate::active::Active;
-use crate::clean::{self, CleanRow, CleanState};
+use crate::clean::{self, CleanRow};
 use crate::config::LogConfig;
 use crate::epochs::Epochs;
 use crate::index::{Change, Known, LogMeta, SegmentMeta};
-use crate::log::{Log, Segments};
-use crate::opening::{Unsynced, Wanted};
+use crate::opening::Wanted;
 use crate::planted::Planted;
 use crate::producers::Producers;
-use crate::read::ReadHints;
 use crate::scan::Scan;
 use crate::segment::Segment;
 use crate::sparse::SparseIndex;
 use crate::store::Shared;
 use crate::{DamageRange, IndexError, OpenError, files};
 
+use durable::Durable;
+pub(crate) use recovered::Recovered;
+
 /// The tail is written once more in pieces of this size.
 const REWRITE: usize = 1 << 20;
-
-/// Up to where a file's content was durable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Durable {
-    /// All of it; the offset is where the log went on after the file, if it did.
-    All(Option<Offset>),
-    /// What lies before this offset.
-    Before(Offset),
-}
-
-impl Durable {
-    fn covers(self, offset: Offset) -> bool {
-        match self {
-            Durable::All(_) => true,
-            Durable::Before(end) => offset < end,
-        }
-    }
-
-    /// Where it ends, if something may lie behind.
-    fn end(self) -> Option<Offset> {
-        match self {
-            Durable::All(_) => None,
-            Durable::Before(end) => Some(end),
-        }
-    }
-
-    /// Whether batches that go on at `offset` after bad bytes can be the log's.
-    fn reaches(self, offset: Offset) -> bool {
-        match self {
-            Durable::All(end) => end.is_none_or(|end| offset < end),
-            Durable::Before(end) => offset <= end,
-        }
-    }
-}
 
 /// What a scan found in one file.
 struct Scanned {
@@ -175,84 +144,6 @@ pub(crate) fn recover(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Recovered
     recovered.names_unsure |= incarnation_file.is_some();
     recovered.incarnation_file = incarnation_file;
     Ok(recovered)
-}
-
-/// A log that is recovered, but for syncs and for what the index is to be told.
-pub(crate) struct Recovered {
-    pub(crate) id: TopicPartition,
-    pub(crate) folder: PathBuf,
-    /// The folder may hold names that a power cut takes back.
-    pub(crate) names_unsure: bool,
-    /// What the index is to be told.
-    pub(crate) changes: Vec<Change>,
-    /// To be synced, then named.
-    incarnation_file: Option<Box<dyn DiskFile>>,
-    /// The active segment was written or cut.
-    unsynced: bool,
-    shared: Arc<Shared>,
-    incarnation: Incarnation,
-    config: LogConfig,
-    start: Offset,
-    end: Offset,
-    producers: Producers,
-    epochs: Epochs,
-    damage: Vec<DamageRange>,
-    cleaning: CleanRow,
-    segments: Vec<Arc<Segment>>,
-    active: Active,
-    /// What the index knows to be durable once it has the changes.
-    told_end: Offset,
-}
-
-impl Recovered {
-    /// Files to be synced before the log is used.
-    pub(crate) fn unsynced(&self) -> impl Iterator<Item = Unsynced<'_>> {
-        let incarnation = self.incarnation_file.as_deref();
-        let active = self.active.file.as_deref().filter(|_| self.unsynced);
-        let incarnation = incarnation.map(|file| (self.folder.clone(), file));
-        incarnation.into_iter().chain(active.map(|file| (self.active.segment.path.clone(), file)))
-    }
-
-    /// Gives a new `incarnation` file, which is synced by now, its name.
-    pub(crate) fn name_incarnation(&mut self, disk: &dyn Disk) -> Result<(), OpenError> {
-        match self.incarnation_file.take() {
-            Some(_) => files::name_incarnation(disk, &self.folder)
-                .map_err(OpenError::io("name the incarnation in", &self.folder)),
-            None => Ok(()),
-        }
-    }
-
-    /// The log, all of it synced; `told` is whether the index took all changes.
-    pub(crate) fn into_log(self, told: bool) -> Arc<Log> {
-        let Recovered { id, shared, start, end, mut active, .. } = self;
-        if told {
-            active.checkpointed = active.checkpointed.max(self.told_end);
-        }
-        let last_epoch = self.epochs.last();
-        let segments: Segments = Arc::new(self.segments);
-        Arc::new(Log {
-            id,
-            incarnation: self.incarnation,
-            config: RwLock::new(self.config),
-            folder: self.folder,
-            shared,
-            damage: RwLock::new(self.damage),
-            start: AtomicI64::new(start.0),
-            durable: AtomicI64::new(end.0),
-            end: AtomicI64::new(end.0),
-            last_epoch: AtomicI32::new(last_epoch.0),
-            sealed: OnceLock::new(),
-            deleted: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            clean: Mutex::new(CleanState::new(self.cleaning)),
-            active: Mutex::new(active),
-            producers: Mutex::new(self.producers),
-            epochs: Mutex::new(self.epochs),
-            segments: RwLock::new(segments),
-            hints: Mutex::new(ReadHints::default()),
-            tail: Arc::default(),
-        })
-    }
 }
 
 /// A log in the making.

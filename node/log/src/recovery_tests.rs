@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc;
 
-use tidegate_env::{Clock, ManualClock, SimDisk};
+use tidegate_env::{Clock, Disk, ManualClock, SimDisk};
 use tidegate_record::{BatchBuilder, Batches, BuildOptions};
 use tidegate_types::{ByteSize, LeaderEpoch, PartitionId, TopicId, TopicPartition};
 

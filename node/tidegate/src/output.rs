@@ -141,6 +141,18 @@ pub fn note(text: &str) {
     }
 }
 
+/// A bar on standard error; hidden where that is no terminal.
+fn bar(len: Option<u64>, template: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(len, ProgressDrawTarget::stderr_with_hz(5));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// A counter on standard error while records flow; shows only on a terminal.
 pub struct Progress {
     bar: ProgressBar,
@@ -150,15 +162,7 @@ impl Progress {
     /// Starts to show how many records were `done` (as "sent").
     #[must_use]
     pub fn records(done: &str) -> Progress {
-        if !io::stderr().is_terminal() {
-            return Progress { bar: ProgressBar::hidden() };
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-        let template = format!("{{human_pos}} records {done}, {{per_sec}}");
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
-        }
-        Progress { bar }
+        Progress { bar: bar(None, &format!("{{human_pos}} records {done}, {{per_sec}}")) }
     }
 
     /// Shows a new count.
@@ -182,17 +186,10 @@ impl BytesProgress {
     /// Starts to show how many bytes were `done` (as "checked").
     #[must_use]
     pub fn start(done: &str) -> BytesProgress {
-        if !io::stderr().is_terminal() {
-            return BytesProgress { bar: ProgressBar::hidden() };
-        }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
         let template = format!(
             "{{bar:30}} {{binary_bytes}} of {{binary_total_bytes}} {done}, {{binary_bytes_per_sec}}, {{eta}} left"
         );
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
-        }
-        BytesProgress { bar }
+        BytesProgress { bar: bar(Some(0), &template) }
     }
 
     /// Shows how far it has come.

@@ -6,7 +6,7 @@ use tidegate_env::{Disk, RealDisk};
 use tidegate_log::check::{self, CheckError, CheckOptions, Severity};
 
 use super::Context;
-use crate::cli::{LogCheck, LogCommand};
+use crate::cli::LogCommand;
 use crate::exit::{Exit, Failure};
 use crate::output::BytesProgress;
 use crate::views::CheckView;
@@ -18,10 +18,8 @@ pub fn run(context: &Context, command: &LogCommand) -> Result<(), Failure> {
     let options = CheckOptions { deep: args.deep };
     let shown = BytesProgress::start("checked");
     let mut progress = |now: check::Progress| shown.set(now.done, now.total);
-    let report = match args {
-        LogCheck { repair: true, .. } => check::repair(&disk, data, options, &mut progress),
-        LogCheck { repair: false, .. } => check::check(&disk, data, options, &mut progress),
-    };
+    let work = if args.repair { check::repair } else { check::check };
+    let report = work(&disk, data, options, &mut progress);
     drop(shown);
     let report = report.map_err(|error| {
         let exit = match &error {
