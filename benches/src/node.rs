@@ -31,6 +31,7 @@ impl BenchNode {
             listen: "127.0.0.1:0".parse()?,
             names: Vec::new(),
             reserve: limits::DEFAULT_RESERVE,
+            groups: Default::default(),
         })
         .await?;
         let tls = dir.join("tls");

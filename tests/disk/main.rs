@@ -138,8 +138,24 @@ impl Loads {
         }
     }
 
+    /// Waits until so many more records were acknowledged, whichever producers got them through:
+    /// where room is scarce, one may take it all while another still waits to try again.
+    async fn any_more(&self, records: u64) {
+        let acked = || self.0.iter().flat_map(|(_, loads)| loads).map(Load::acked).sum::<u64>();
+        let goal = acked() + records;
+        eventually("some producer to go on", async || {
+            let acked = acked();
+            if acked >= goal { Ok(()) } else { Err(format!("{acked} of {goal} acknowledged")) }
+        })
+        .await;
+    }
+
     /// Stops them; gives what each topic acknowledged.
     async fn finish(self) -> Vec<(Way, Vec<Acked>)> {
+        // All at once: while one waits for its last records, another could fill the disk.
+        for load in self.0.iter().flat_map(|(_, loads)| loads) {
+            load.stop();
+        }
         let mut all = Vec::new();
         for (way, loads) in self.0 {
             let mut acked = Vec::new();

@@ -33,7 +33,7 @@ const ROWS: &[&[&str]] = &[
     &["record"],
     &["env"],
     &["log"],
-    &["wire"],
+    &["wire", "kafka-proto"],
     &["group", "txn"],
     &["replica"],
     &["link"],
@@ -43,6 +43,7 @@ const ROWS: &[&[&str]] = &[
     &["broker"],
     &["kafka", "mqtt", "http"],
     &["client"],
+    &["bench"],
     &["tidegate"],
 ];
 

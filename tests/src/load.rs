@@ -161,12 +161,17 @@ impl Load {
         .await;
     }
 
+    /// Lets it send no more.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Lets it send no more, waits for every acknowledgement, and gives them.
     ///
     /// # Panics
     /// If a record was not acknowledged.
     pub async fn finish(self) -> Vec<Acked> {
-        self.stop.send_replace(true);
+        self.stop();
         let ended = tokio::time::timeout(2 * PATIENCE, self.task).await;
         ended.expect("the producer ends in time").expect("every record is acknowledged")
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -24,7 +24,9 @@ const LINES_KEPT: usize = 400;
 pub struct Node {
     site: SiteName,
     address: SocketAddr,
+    kafka: Option<SocketAddr>,
     data: PathBuf,
+    variables: Vec<(&'static str, String)>,
     process: Option<Process>,
     said: Arc<Mutex<VecDeque<String>>>,
     _folder: TempDir,
@@ -42,7 +44,7 @@ enum Progress {
     Ended,
 }
 
-/// A UDP port of loopback that is free now. Below the ports that systems hand out by themselves,
+/// A port of loopback that is free now, for UDP and TCP. Below the ports that systems hand out by themselves,
 /// so that no socket takes it while its node is down.
 ///
 /// # Panics
@@ -52,11 +54,12 @@ pub fn free_port() -> u16 {
     let start = std::process::id() as u16 % 97 * 100;
     for _ in 0..10_000 {
         let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        if udp.is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
     }
-    panic!("no UDP port between 20000 and 29999 is free");
+    panic!("no port between 20000 and 29999 is free");
 }
 
 impl Node {
@@ -80,6 +83,8 @@ impl Node {
         Node {
             site: site.parse().expect("a site's name"),
             address: (Ipv4Addr::LOCALHOST, free_port()).into(),
+            kafka: None,
+            variables: Vec::new(),
             data: folder.path().join("data"),
             process: None,
             said: Arc::default(),
@@ -93,6 +98,35 @@ impl Node {
         let mut node = Node::new(site);
         node.data = data.to_owned();
         node
+    }
+
+    /// Gives it a listener for Kafka's clients, from its next start on.
+    #[must_use]
+    pub fn with_kafka(mut self) -> Node {
+        self.kafka = Some((Ipv4Addr::LOCALHOST, free_port()).into());
+        self
+    }
+
+    /// Sets a variable of its environment, from its next start on.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: impl ToString) -> Node {
+        self.variables.push((name, value.to_string()));
+        self
+    }
+
+    /// Where it listens for Kafka's clients.
+    ///
+    /// # Panics
+    /// If it was not told to.
+    #[must_use]
+    pub fn kafka(&self) -> SocketAddr {
+        self.kafka.expect("a node with a Kafka listener")
+    }
+
+    /// The number of its process, for what the system tells of it.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
     }
 
     /// Its site.
@@ -127,8 +161,11 @@ impl Node {
         }
         let mut child = command
             .args(["serve", "--site", self.site.as_str(), "--listen", &self.address.to_string()])
+            .arg("--kafka")
+            .arg(self.kafka.map_or_else(|| "off".to_owned(), |address| address.to_string()))
             .arg("--data")
             .arg(&self.data)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self._folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

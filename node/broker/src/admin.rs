@@ -7,15 +7,17 @@ use tidegate_log::LogStore;
 use tidegate_metadata::{Command, Outcome, Rejection, SubmitError};
 use tidegate_transport::Role;
 use tidegate_types::{
-    Hook, Incarnation, PluginName, ProducerEpoch, SiteName, TopicConfig, TopicId, TopicName,
+    Hook, Incarnation, PluginName, ProducerEpoch, ProducerId, SiteName, TopicConfig, TopicId,
+    TopicName, limits,
 };
 use tidegate_wire::{
     ErrorBody, ErrorCode, InitProducer, Invitation, PartitionDescription, ProducerIdentity,
     Request, Response, TopicDescription,
 };
 
+use crate::groups::refuse_internal;
 use crate::topic::{Partition, Topic};
-use crate::{Broker, error, links, plugins, settings};
+use crate::{Broker, error, groups, links, plugins, settings};
 
 /// Answers one request; the payload is what came with it.
 pub(crate) async fn answer(broker: &Arc<Broker>, request: Request, payload: Bytes) -> Response {
@@ -31,7 +33,7 @@ async fn handle(
         Request::Status => Response::Status(broker.status()),
         Request::InitProducer(init) => Response::Producer(init_producer(broker, init).await?),
         Request::CreateTopic { name, config, if_not_exists } => {
-            let topic = create_topic(broker, name, config, if_not_exists).await?;
+            let topic = broker.make_topic(name, config, if_not_exists).await?;
             Response::Topic(describe(broker, &topic))
         }
         Request::ListTopics => {
@@ -42,7 +44,7 @@ async fn handle(
             Response::Topic(describe(broker, &topic))
         }
         Request::DeleteTopic(name) => {
-            delete_topic(broker, &name).await?;
+            broker.delete_topic(&name).await?;
             Response::Done
         }
         Request::ConfigureTopic { name, settings } => {
@@ -66,6 +68,9 @@ async fn handle(
         Request::InviteSite(site) => Response::Invitation(invite(broker, site)?),
         Request::AddLink(spec) => {
             let _guard = broker.changing.lock().await;
+            for topic in &spec.topics {
+                refuse_internal(topic, "copied to another site")?;
+            }
             if spec.topics.is_empty() {
                 let message = format!("link {} has no topics: name at least one", spec.name);
                 return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
@@ -85,27 +90,20 @@ async fn handle(
             broker.links.stop(&name).await;
             Response::Done
         }
+        Request::ListGroups => Response::Groups(groups::list(broker).await?),
+        Request::DescribeGroup(group) => Response::Group(groups::describe(broker, group).await?),
+        Request::SeekGroup { group, topic, partition, to } => {
+            Response::Group(groups::seek(broker, group, &topic, partition, to).await?)
+        }
+        Request::DeleteGroup(group) => {
+            groups::delete(broker, group).await?;
+            Response::Done
+        }
     })
 }
 
 pub(crate) fn find(broker: &Broker, name: &TopicName) -> Result<Arc<Topic>, ErrorBody> {
     broker.topics.get(name).ok_or_else(|| error::unknown_topic(name))
-}
-
-async fn create_topic(
-    broker: &Arc<Broker>,
-    name: TopicName,
-    config: TopicConfig,
-    if_not_exists: bool,
-) -> Result<Arc<Topic>, ErrorBody> {
-    let guard = broker.changing.lock().await;
-    if if_not_exists && let Some(topic) = broker.topics.get(&name) {
-        return Ok(topic);
-    }
-    let made = NewTopic::of_this_site(name, config);
-    let topic = broker.create_topic(made).await;
-    drop(guard);
-    topic
 }
 
 /// A topic that is to be made.
@@ -119,16 +117,120 @@ pub(crate) struct NewTopic {
 
 impl NewTopic {
     pub(crate) fn of_this_site(name: TopicName, config: TopicConfig) -> NewTopic {
-        let id = TopicId::random();
-        // Random like the id; a partition made again under the same id differs all the same.
-        let (life, _) = id.0.as_u64_pair();
-        let incarnations =
-            (0..u64::from(config.partitions)).map(|n| Incarnation(life ^ n)).collect();
+        let (id, incarnations) = (TopicId::random(), lives(config.partitions));
         NewTopic { name, id, config, mirror_of: None, incarnations }
     }
 }
 
+/// The lives that so many new logs begin, unlike those of any others.
+fn lives(count: u32) -> Vec<Incarnation> {
+    let (life, _) = TopicId::random().0.as_u64_pair();
+    (0..u64::from(count)).map(|n| Incarnation(life ^ n)).collect()
+}
+
 impl Broker {
+    /// Makes a topic of this site; durable on return. With `if_not_exists`, one that exists is as
+    /// good.
+    ///
+    /// # Errors
+    /// If it exists, its settings are not possible, or the name is the node's own.
+    pub async fn make_topic(
+        self: &Arc<Self>,
+        name: TopicName,
+        config: TopicConfig,
+        if_not_exists: bool,
+    ) -> Result<Arc<Topic>, ErrorBody> {
+        refuse_internal(&name, "made by anyone but the node")?;
+        let _guard = self.changing.lock().await;
+        if if_not_exists && let Some(topic) = self.topics.get(&name) {
+            return Ok(topic);
+        }
+        self.create_topic(NewTopic::of_this_site(name, config)).await
+    }
+
+    /// Gives a topic partitions until it has `total`; durable on return. Links that copy it begin
+    /// anew.
+    ///
+    /// # Errors
+    /// If there is no such topic, it has as many or more, or it is a mirror.
+    pub async fn grow_topic(
+        self: &Arc<Self>,
+        name: &TopicName,
+        total: u32,
+    ) -> Result<Arc<Topic>, ErrorBody> {
+        refuse_internal(name, "given more partitions")?;
+        let guard = self.changing.lock().await;
+        let topic = find(self, name)?;
+        let has = topic.config().partitions;
+        if let Some(site) = &topic.mirror_of {
+            let message = format!("{name} mirrors site {site}: it grows when its source does");
+            return Err(ErrorBody::new(ErrorCode::ReadOnly, message));
+        }
+        let Some(more) = total.checked_sub(has).filter(|more| *more > 0) else {
+            let message = format!("topic {name} has {has} partitions: it can only have more");
+            return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+        };
+        if total > limits::MAX_PARTITIONS_PER_TOPIC {
+            let max = limits::MAX_PARTITIONS_PER_TOPIC;
+            let message = format!("topic {name} cannot have {total} partitions: at most {max}");
+            return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+        }
+        self.add_partitions(&topic, lives(more)).await?;
+        drop(guard);
+        self.links.restart(self, name).await;
+        Ok(topic)
+    }
+
+    /// Adds partitions that begin these lives: first in the metadata, then on disk. Call with
+    /// `changing` held.
+    pub(crate) async fn add_partitions(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        incarnations: Vec<Incarnation>,
+    ) -> Result<(), ErrorBody> {
+        let (name, partitions) = (topic.name.clone(), topic.config().partitions);
+        let command = Command::AddPartitions { name: name.clone(), partitions, incarnations };
+        let (image, _) = self.submit_command(command).await?;
+        let grown = image.topic(&name).cloned().ok_or_else(|| error::unknown_topic(&name))?;
+        let config = grown.config.clone();
+        let (broker, skip) = (self.clone(), partitions as usize);
+        let opening = tokio::task::spawn_blocking(move || broker.open_new_logs(&grown, skip));
+        let logs = opening
+            .await
+            .map_err(|e| error::internal("opening the new partitions' logs", &e))?
+            .map_err(|e| error::internal("opening the new partitions' logs", &e))?;
+        self.topics.grow(topic, logs);
+        topic.configure(config);
+        Ok(())
+    }
+
+    /// Deletes a topic: its logs are doomed, then it leaves the metadata, then they go. Whatever a
+    /// crash leaves of them goes at the next start.
+    ///
+    /// # Errors
+    /// If there is no such topic, a link copies it, or it is the node's own.
+    pub async fn delete_topic(self: &Arc<Self>, name: &TopicName) -> Result<(), ErrorBody> {
+        refuse_internal(name, "deleted")?;
+        let _guard = self.changing.lock().await;
+        let id = find(self, name)?.id;
+        with_logs(self, "announcing the delete", move |logs| logs.doom(id)).await?;
+        let command = Command::DeleteTopic { name: name.clone() };
+        if let Err(refused) = self.submit_command(command).await {
+            with_logs(self, "taking the delete back", move |logs| logs.spare(id)).await?;
+            return Err(refused);
+        }
+        self.topics.remove(name);
+        with_logs(self, "deleting the topic's logs", move |logs| logs.delete_topic(id)).await
+    }
+
+    /// A producer id that nobody had before.
+    ///
+    /// # Errors
+    /// If it cannot be set aside durably.
+    pub async fn take_producer_id(self: &Arc<Self>) -> Result<ProducerId, ErrorBody> {
+        self.producer_ids.take(self).await
+    }
+
     /// Makes a topic: first in the metadata, then on disk. Call with `changing` held.
     pub(crate) async fn create_topic(
         self: &Arc<Self>,
@@ -204,20 +306,6 @@ fn rejection_code(rejection: &Rejection) -> ErrorCode {
     }
 }
 
-/// Deletes a topic: its logs are doomed, then it leaves the metadata, then they go. Whatever a crash
-/// leaves of them goes at the next start.
-async fn delete_topic(broker: &Arc<Broker>, name: &TopicName) -> Result<(), ErrorBody> {
-    let _guard = broker.changing.lock().await;
-    let id = find(broker, name)?.id;
-    with_logs(broker, "announcing the delete", move |logs| logs.doom(id)).await?;
-    if let Err(refused) = broker.submit_command(Command::DeleteTopic { name: name.clone() }).await {
-        with_logs(broker, "taking the delete back", move |logs| logs.spare(id)).await?;
-        return Err(refused);
-    }
-    broker.topics.remove(name);
-    with_logs(broker, "deleting the topic's logs", move |logs| logs.delete_topic(id)).await
-}
-
 /// Does something to the logs, off the async threads.
 pub(crate) async fn with_logs<E: std::error::Error + Send + 'static>(
     broker: &Arc<Broker>,
@@ -273,7 +361,7 @@ async fn init_producer(
     {
         return Ok(ProducerIdentity { id: previous.id, epoch: ProducerEpoch(epoch) });
     }
-    let id = broker.producer_ids.take(broker).await?;
+    let id = broker.take_producer_id().await?;
     Ok(ProducerIdentity { id, epoch: ProducerEpoch(0) })
 }
 
@@ -284,7 +372,7 @@ pub(crate) fn describe(broker: &Broker, topic: &Topic) -> TopicDescription {
         config: TopicConfig::clone(&topic.config()),
         mirror_of: topic.mirror_of.clone(),
         attachments: broker.metadata.image().attachments_of(&topic.name).to_vec(),
-        partitions: topic.partitions.iter().map(|p| describe_partition(p)).collect(),
+        partitions: topic.partitions().iter().map(|p| describe_partition(p)).collect(),
     }
 }
 

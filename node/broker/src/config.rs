@@ -21,4 +21,6 @@ pub struct NodeConfig {
     /// Disk space kept from the logs for metadata and deletes; at most a thirty-second part of the
     /// file system is taken.
     pub reserve: ByteSize,
+    /// How consumer groups are coordinated.
+    pub groups: tidegate_group::Config,
 }

@@ -1,8 +1,8 @@
 //! The broker: produce, fetch, topics, plugins and links over the machines below.
 //!
-//! [`Node::start`] opens a data folder and serves the native protocol; every listener that comes
-//! later stages its batches through the same door, so that plugins, deduplication and durability
-//! are the same for all.
+//! [`Node::start`] opens a data folder and serves the native protocol. Gateways for other protocols
+//! work on its [`Broker`]: they stage their batches through the same door, so that plugins,
+//! deduplication and durability are the same for all.
 //!
 //! | module | what it does |
 //! | --- | --- |
@@ -10,6 +10,7 @@
 //! | `session`, `produce_session`, `subscribe`, `mirror`, `admin` | one kind of stream each |
 //! | `settings` | topics changed and trimmed while they are at work |
 //! | `produce` | the way of a batch into a log |
+//! | `groups` | the task of the group coordinator, and its records |
 //! | `ingest`, `plugins` | plugins on that way; installing and attaching them |
 //! | `links` | copies to other sites |
 //! | `status`, `storage` | how the node and its disk are doing |
@@ -22,6 +23,7 @@ mod admin;
 mod config;
 mod counters;
 mod error;
+mod groups;
 mod ingest;
 mod links;
 mod mirror;
@@ -41,10 +43,11 @@ mod subscribe;
 mod topic;
 
 pub use config::NodeConfig;
-pub use node::{Node, StartError};
+pub use groups::{AskError, GROUPS_TOPIC, Groups};
+pub use node::{Broker, Node, StartError};
 pub use offline::topic_names;
-
-pub(crate) use node::Broker;
+pub use produce::{LEADER_EPOCH, Outcome, PendingAck};
+pub use topic::{Partition, Topic, Topics};
 
 /// Program and version, as told to the other end.
 const SOFTWARE: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));

@@ -14,7 +14,7 @@ use tidegate_link::{
 };
 use tidegate_transport::{ClientTls, CloseCode, ConnectOptions, Connection, Connector, Identity};
 use tidegate_types::{
-    LinkName, LinkSpec, Offset, SiteName, Timestamp, TopicConfig, TopicPartition,
+    LinkName, LinkSpec, Offset, SiteName, Timestamp, TopicConfig, TopicName, TopicPartition,
 };
 use tidegate_wire::{
     ErrorBody, ErrorCode, LinkPartitionStatus, LinkStatus, MirrorBatches, MirrorPartition,
@@ -61,6 +61,17 @@ impl Links {
         let task = tokio::spawn(driver.run(stopped));
         let running = Running { spec, seen, stop, task };
         self.lock().insert(running.spec.name.clone(), running);
+    }
+
+    /// Begins anew every link that copies this topic: it has partitions that they do not know.
+    pub(crate) async fn restart(&self, broker: &Arc<Broker>, topic: &TopicName) {
+        let with_topic = |running: &Running| running.spec.topics.contains(topic);
+        let specs: Vec<LinkSpec> =
+            self.lock().values().filter(|r| with_topic(r)).map(|r| r.spec.clone()).collect();
+        for spec in specs {
+            self.stop(&spec.name).await;
+            self.start(broker, spec);
+        }
     }
 
     /// Ends a link.
@@ -269,11 +280,11 @@ impl Driver {
             name: topic.name.clone(),
             id: topic.id,
             config: TopicConfig::clone(&topic.config()),
-            partitions: topic.partitions.iter().map(|p| describe(p)).collect(),
+            partitions: topic.partitions().iter().map(|p| describe(p)).collect(),
         });
         let described = described.collect();
-        let partitions = topics.iter().flat_map(|topic| &topic.partitions);
-        self.partitions = partitions.map(|p| (p.at, p.clone())).collect();
+        let partitions = topics.iter().flat_map(|topic| topic.partitions());
+        self.partitions = partitions.map(|p| (p.at, p)).collect();
         described
     }
 

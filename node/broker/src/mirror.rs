@@ -145,8 +145,8 @@ impl Stream {
             ErrorBody::retriable(ErrorCode::Overloaded, message)
         })?;
         let copies = topic
-            .partitions
-            .iter()
+            .partitions()
+            .into_iter()
             .map(|partition| {
                 let offsets = partition.log.offsets();
                 let at = TopicPartition { topic: source.id, partition: partition.at.partition };
@@ -177,6 +177,11 @@ impl Stream {
             if topic.mirror_of != site {
                 let message = format!("topic {name} exists and is no mirror");
                 return Err(ErrorBody::new(ErrorCode::TopicExists, message));
+            }
+            let lives = source.partitions.iter().map(|p| p.incarnation);
+            let new: Vec<_> = lives.skip(topic.partitions().len()).collect();
+            if topic.id == source.id && !new.is_empty() {
+                broker.add_partitions(&topic, new).await?;
             }
             return Ok(topic);
         }

@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::counters::Counters;
+use crate::groups::{Driver, Groups, Inbox};
 use crate::links::Links;
 use crate::producer_ids::ProducerIds;
 use crate::topic::Topics;
@@ -79,18 +80,20 @@ pub enum StartError {
     },
 }
 
-/// Everything that sessions share.
-pub(crate) struct Broker {
+/// Everything that sessions and gateways share.
+pub struct Broker {
     pub(crate) config: NodeConfig,
     pub(crate) address: SocketAddr,
     pub(crate) started: Timestamp,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) authority: Authority,
     pub(crate) metadata: MetadataStore,
     pub(crate) logs: LogStore,
     pub(crate) topics: Arc<Topics>,
     pub(crate) plugins: PluginHost,
     pub(crate) links: Links,
+    pub(crate) groups: Groups,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Counters,
     /// Bytes that may still be handed to the log's writer.
@@ -107,6 +110,7 @@ pub(crate) struct Broker {
 pub struct Node {
     broker: Arc<Broker>,
     accepting: JoinHandle<()>,
+    groups: JoinHandle<()>,
 }
 
 impl Node {
@@ -119,15 +123,23 @@ impl Node {
     /// Says what could not be opened, and nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
         let opening = tokio::task::spawn_blocking(move || open(config));
-        let broker = match opening.await {
-            Ok(opened) => Arc::new(opened?),
+        let (broker, inbox) = match opening.await {
+            Ok(opened) => opened?,
             Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
         };
+        let broker = Arc::new(broker);
         for spec in broker.metadata.image().links() {
             broker.links.start(&broker, spec.as_ref().clone());
         }
+        let groups = tokio::spawn(Driver::new(broker.clone(), inbox).run());
         let accepting = tokio::spawn(accept(broker.clone()));
-        Ok(Node { broker, accepting })
+        Ok(Node { broker, accepting, groups })
+    }
+
+    /// What gateways work on.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
     }
 
     /// Where the native listener is bound.
@@ -136,12 +148,20 @@ impl Node {
         self.broker.address
     }
 
+    /// Tells all sessions to end, and waits for nothing.
+    pub fn stop(&self) {
+        self.broker.stop.send_replace(true);
+    }
+
     /// Stops taking connections, lets sessions say goodbye, and closes the logs.
     pub async fn shutdown(self) {
-        self.broker.stop.send_replace(true);
+        self.stop();
         self.broker.links.stop_all().await;
         if tokio::time::timeout(STOP_TIMEOUT, self.accepting).await.is_err() {
             tracing::warn!("some sessions did not end in time");
+        }
+        if tokio::time::timeout(STOP_TIMEOUT, self.groups).await.is_err() {
+            tracing::warn!("the view of the groups was not written in time");
         }
         // The last one to let go closes the logs, which waits for the disk.
         let closing = tokio::task::spawn_blocking(move || drop(self.broker));
@@ -152,8 +172,44 @@ impl Node {
 }
 
 impl Broker {
+    /// What the node was told at its start.
+    #[must_use]
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// The node's topics.
+    #[must_use]
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The node's group coordinator.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The node's clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The site's authority, which signed the certificates of its clients and nodes.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The disk under the logs: what is free of it, and how large it is, in bytes.
+    #[must_use]
+    pub fn disk_space(&self) -> Option<(u64, u64)> {
+        self.logs.stats().space.map(|space| (space.free.get(), space.total.get()))
+    }
+
     /// Ends when the node is told to stop.
-    pub(crate) async fn stopping(&self) {
+    pub async fn stopping(&self) {
         let mut stop = self.stop.subscribe();
         // The sender lives as long as the broker.
         _ = stop.wait_for(|stop| *stop).await;
@@ -161,7 +217,7 @@ impl Broker {
 }
 
 /// Opens everything, in the order in which things need each other. Blocks.
-fn open(config: NodeConfig) -> Result<Broker, StartError> {
+fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
 
@@ -176,10 +232,13 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
         ..StoreConfig::default()
     };
     // First, since it keeps other processes out of the data folder.
-    let logs = LogStore::open(disk, clock.clone(), &config.data, store).map_err(|e| match e {
-        tidegate_log::OpenError::Locked { .. } => StartError::InUse { path: config.data.clone() },
-        other => StartError::Logs(other),
-    })?;
+    let logs =
+        LogStore::open(disk.clone(), clock.clone(), &config.data, store).map_err(|e| match e {
+            tidegate_log::OpenError::Locked { .. } => {
+                StartError::InUse { path: config.data.clone() }
+            }
+            other => StartError::Logs(other),
+        })?;
     let (authority, server_tls) = open_tls(&config)?;
     let started = clock.wall();
     let record = NodeRecord { site: config.site.clone(), node: config.node, created: started };
@@ -201,16 +260,19 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
         site: config.site.clone(),
         software: crate::SOFTWARE.to_owned(),
     };
+    let (groups, inbox) = Groups::new();
     let broker = Broker {
         address,
         started,
         clock,
+        disk,
         authority,
         metadata,
         logs,
         topics,
         plugins,
         links: Links::default(),
+        groups,
         producer_ids: ProducerIds::default(),
         counters: Counters::default(),
         backlog: Arc::new(Semaphore::new(limits::MAX_APPEND_BACKLOG.as_usize())),
@@ -223,7 +285,7 @@ fn open(config: NodeConfig) -> Result<Broker, StartError> {
     for topic in broker.topics.all() {
         plugins::refresh(&broker, &topic);
     }
-    Ok(broker)
+    Ok((broker, inbox))
 }
 
 fn unusable(data: &Path, source: io::Error) -> StartError {

@@ -19,6 +19,17 @@ impl Broker {
         let logs = self.logs.open_logs(&wanted(topic, |_, incarnation| incarnation));
         assemble(topic, logs.into_iter())
     }
+
+    /// Opens the logs of the partitions behind the first `skip`, making those that are missing.
+    /// Blocks.
+    pub(crate) fn open_new_logs(
+        &self,
+        topic: &tidegate_metadata::Topic,
+        skip: usize,
+    ) -> Result<Vec<LogHandle>, OpenError> {
+        let wanted = wanted(topic, |_, incarnation| incarnation);
+        self.logs.open_logs(&wanted[skip.min(wanted.len())..]).into_iter().collect()
+    }
 }
 
 /// Opens the logs of all topics in one go. Blocks.

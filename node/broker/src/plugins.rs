@@ -13,6 +13,7 @@ use tidegate_wire::{
     AttachRequest, AttachmentStatus, ErrorBody, ErrorCode, InstallReport, PluginDescription,
 };
 
+use crate::groups::refuse_internal;
 use crate::ingest::{Chain, Stage};
 use crate::topic::Topic;
 use crate::{Broker, admin, error};
@@ -71,6 +72,7 @@ pub(crate) async fn attach(
     broker: &Arc<Broker>,
     request: AttachRequest,
 ) -> Result<Attachment, ErrorBody> {
+    refuse_internal(&request.topic, "given plugins")?;
     let _guard = broker.changing.lock().await;
     let topic = admin::find(broker, &request.topic)?;
     let image = broker.metadata.image();

@@ -11,42 +11,49 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tidegate_log::{AppendMode, AppendRequest, Appended, When};
-use tidegate_record::{Batch, BatchHeader};
-use tidegate_types::{Acks, LeaderEpoch, Offset, PartitionId};
+use tidegate_record::{Batch, BatchError, BatchHeader};
+use tidegate_types::{
+    Acks, LeaderEpoch, MessageTime, Offset, PartitionId, RecordPolicy, Timestamp,
+};
 use tidegate_wire::{ErrorBody, ErrorCode};
 use tokio::sync::oneshot;
 
 use crate::Broker;
 use crate::error;
+use crate::groups::refuse_internal;
 use crate::ingest::{self, Part};
 use crate::topic::{Partition, Topic};
 
 /// The epoch in which a single node leads all its partitions.
-pub(crate) const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
+pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
 
 /// What became of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Offset of its first record, where it went into the partition it was sent to.
-    pub(crate) base_offset: Option<Offset>,
+    pub base_offset: Option<Offset>,
     /// Whether it had been stored before.
-    pub(crate) duplicate: bool,
+    pub duplicate: bool,
+    /// The time that the node gave its records, where the topic wants that.
+    pub append_time: Option<Timestamp>,
 }
 
 /// A batch that has its place in the log's queue.
-pub(crate) struct PendingAck {
+pub struct PendingAck {
     parts: Vec<oneshot::Receiver<Result<Appended, ErrorBody>>>,
     /// Whether the only part is the batch itself, in the partition that it was sent to.
     direct: bool,
     /// Whether the batch itself was found to be new when its sequence was judged.
     fresh: bool,
+    append_time: Option<Timestamp>,
 }
 
 impl PendingAck {
     /// Whether [`wait`](PendingAck::wait) would end at once.
-    pub(crate) fn is_ready(&self) -> bool {
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
         self.parts.iter().all(|part| !part.is_empty() || part.is_terminated())
     }
 
@@ -54,7 +61,7 @@ impl PendingAck {
     ///
     /// # Errors
     /// The first failure; other parts may have been written.
-    pub(crate) async fn wait(self) -> Result<Outcome, ErrorBody> {
+    pub async fn wait(self) -> Result<Outcome, ErrorBody> {
         let (count, mut repeated) = (self.parts.len(), 0);
         let mut base_offset = None;
         let mut failure: Option<ErrorBody> = None;
@@ -76,6 +83,7 @@ impl PendingAck {
             None => Ok(Outcome {
                 base_offset,
                 duplicate: count > 0 && repeated == count && !self.fresh,
+                append_time: self.append_time,
             }),
         }
     }
@@ -86,7 +94,7 @@ impl Broker {
     ///
     /// # Errors
     /// Says why the batch was refused; nothing of it was written.
-    pub(crate) async fn stage(
+    pub async fn stage(
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         partition: PartitionId,
@@ -96,6 +104,7 @@ impl Broker {
         if topic.is_gone() {
             return Err(error::unknown_topic(&topic.name));
         }
+        refuse_internal(&topic.name, "written to")?;
         if let Some(site) = &topic.mirror_of {
             let message = format!("{} mirrors site {site}: only its link writes to it", topic.name);
             return Err(ErrorBody::new(ErrorCode::ReadOnly, message));
@@ -107,13 +116,22 @@ impl Broker {
                 topic.config().partitions,
             ));
         };
-        let records = check(&batch)?;
+        let (policy, now) = (target.records(), self.clock.wall());
+        let records = check(&batch, &policy, now)?;
+        if acks == Acks::All && policy.min_insync > 1 {
+            let message = format!(
+                "topic {} wants {} replicas in sync, and this node is the only one",
+                topic.name, policy.min_insync
+            );
+            return Err(ErrorBody::retriable(ErrorCode::NotEnoughReplicas, message));
+        }
         self.counters.taken(records);
+        let append_time = (policy.time == MessageTime::Append).then_some(now);
         let Some(chain) = topic.chain.load_full() else {
-            let part = self.append(target, batch, records, acks).await?;
-            return Ok(PendingAck { parts: vec![part], direct: true, fresh: false });
+            let part = self.append(&target, batch, records, acks).await?;
+            return Ok(PendingAck { parts: vec![part], direct: true, fresh: false, append_time });
         };
-        let placed = ingest::run(self, topic, target, &chain, batch).await?;
+        let placed = ingest::run(self, topic, &target, &chain, batch).await?;
         let direct = placed.elsewhere.is_empty();
         let mut parts = Vec::with_capacity(placed.elsewhere.len() + 1);
         let mut fresh = false;
@@ -125,7 +143,7 @@ impl Broker {
         for part in placed.in_place.into_iter().chain(placed.elsewhere) {
             parts.push(self.append(&part.to, part.batch, part.records, acks).await?);
         }
-        Ok(PendingAck { parts, direct, fresh })
+        Ok(PendingAck { parts, direct, fresh, append_time })
     }
 
     /// Appends a batch whose records go elsewhere in part, and waits for the log's verdict on its
@@ -154,6 +172,10 @@ impl Broker {
         if partition.needs_keys() {
             check_keys(&batch)?;
         }
+        let batch = match partition.records().time {
+            MessageTime::Create => batch,
+            MessageTime::Append => stamped(&batch, self.clock.wall()),
+        };
         let when = match acks {
             Acks::All => When::Durable,
             Acks::Leader | Acks::None => When::Written,
@@ -200,12 +222,29 @@ impl Broker {
     }
 }
 
+/// The batch with the node's time in place of its own; it is copied, being others' as well.
+fn stamped(batch: &[u8], now: Timestamp) -> Bytes {
+    let mut stamped = BytesMut::from(batch);
+    tidegate_record::set_append_time(&mut stamped, now);
+    stamped.freeze()
+}
+
 /// What is checked of every produced batch; its number of records.
-fn check(batch: &Bytes) -> Result<u32, ErrorBody> {
+fn check(batch: &Bytes, policy: &RecordPolicy, now: Timestamp) -> Result<u32, ErrorBody> {
     let invalid = |e: &dyn std::fmt::Display| {
         ErrorBody::new(ErrorCode::InvalidRecord, format!("the batch is not valid: {e}"))
     };
-    let (parsed, rest) = Batch::parse(batch).map_err(|e| invalid(&e))?;
+    let too_large = |len: usize| {
+        let message = format!("the batch has {len} B, the topic takes {}", policy.max_batch.get());
+        ErrorBody::new(ErrorCode::TooLarge, message)
+    };
+    if batch.len() as u64 > policy.max_batch.get() {
+        return Err(too_large(batch.len()));
+    }
+    let (parsed, rest) = Batch::parse(batch).map_err(|e| match e {
+        BatchError::Crc { .. } => ErrorBody::new(ErrorCode::CorruptBatch, e.to_string()),
+        e => invalid(&e),
+    })?;
     if !rest.is_empty() {
         let message = format!("{} bytes follow the batch", rest.len());
         return Err(ErrorBody::new(ErrorCode::InvalidRecord, message));
@@ -216,7 +255,43 @@ fn check(batch: &Bytes) -> Result<u32, ErrorBody> {
     }
     // A right checksum over records that nobody can read would fail every consumer.
     parsed.check_records(&mut Vec::new()).map_err(|e| invalid(&e))?;
+    if policy.time == MessageTime::Create {
+        check_times(&parsed, policy, now).map_err(|e| {
+            let message = format!("{e}: see the topic's message.timestamp settings");
+            ErrorBody::new(ErrorCode::InvalidTimestamp, message)
+        })?;
+    }
     Ok(parsed.header().record_count)
+}
+
+/// Refuses times too far from the node's clock, where the topic sets a limit. Times before 1970 say
+/// that there is none.
+fn check_times(batch: &Batch<'_>, policy: &RecordPolicy, now: Timestamp) -> Result<(), String> {
+    let far = |span: Option<std::time::Duration>| {
+        span.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+    };
+    let (before, after) = (far(policy.before), far(policy.after));
+    if before.is_none() && after.is_none() {
+        return Ok(());
+    }
+    let header = *batch.header();
+    let mut scratch = Vec::new();
+    // It was read to its end before.
+    let records = batch.body(&mut scratch).map_err(|e| e.to_string())?;
+    for (at, record) in records.enumerate() {
+        let time = header.timestamp_of(&record.map_err(|e| e.to_string())?);
+        let ahead = time.millis().saturating_sub(now.millis());
+        if time.millis() < 0 {
+            continue;
+        }
+        if after.is_some_and(|after| ahead > after) {
+            return Err(format!("record {at} is of {time}, {ahead} ms after now"));
+        }
+        if before.is_some_and(|before| ahead.saturating_neg() > before) {
+            return Err(format!("record {at} is of {time}, {} ms before now", -ahead));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a record without a key, as Kafka does in a compacted topic.

@@ -120,7 +120,7 @@ async fn acknowledge(
             Err(refusal) => Err(refusal),
         };
         match outcome {
-            Ok(Outcome { base_offset, duplicate }) => {
+            Ok(Outcome { base_offset, duplicate, .. }) => {
                 acked.push(BatchAck { number: batch.number, base_offset, duplicate });
             }
             Err(error) => {

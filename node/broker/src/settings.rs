@@ -1,32 +1,81 @@
 //! Changing topics that are at work: their settings, and where they begin.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tidegate_metadata::Command;
-use tidegate_types::{Offset, PartitionId, StartPosition, TopicConfig, TopicName};
+use tidegate_metadata::{Command, MAX_SEGMENT, MIN_SEGMENT};
+use tidegate_types::{ByteSize, Offset, PartitionId, StartPosition, TopicConfig, TopicName};
 use tidegate_wire::{ErrorBody, ErrorCode};
 
+use crate::groups::refuse_internal;
 use crate::topic::{Partition, Topic};
 use crate::{Broker, admin, error, subscribe};
 
-/// Makes all of the settings or none; durable on return.
+/// Makes all of the settings or none; durable on return. `partitions` among them makes more.
 pub(crate) async fn configure(
     broker: &Arc<Broker>,
     name: TopicName,
     settings: &[(String, String)],
 ) -> Result<Arc<Topic>, ErrorBody> {
-    let _guard = broker.changing.lock().await;
-    let topic = admin::find(broker, &name)?;
-    let mut config = TopicConfig::clone(&topic.config());
-    for (setting, value) in settings {
-        config
-            .set(setting, value)
-            .map_err(|e| ErrorBody::new(ErrorCode::InvalidRequest, e.to_string()))?;
+    let invalid = |why: String| ErrorBody::new(ErrorCode::InvalidSetting, why);
+    let (partitions, settings): (Vec<_>, Vec<_>) =
+        settings.iter().partition(|(setting, _)| setting == "partitions");
+    let grown = partitions.last().map(|(_, total)| {
+        total.parse().map_err(|_| invalid(format!("partitions cannot be {total:?}: use a number")))
+    });
+    let grown = grown.transpose()?;
+    let topic = broker
+        .configure_topic(&name, |config| {
+            let set = |(setting, value): &&(String, String)| config.set(setting, value);
+            settings.iter().try_for_each(set).map_err(|e| invalid(e.to_string()))
+        })
+        .await?;
+    match grown {
+        Some(total) if total != topic.config().partitions => broker.grow_topic(&name, total).await,
+        _ => Ok(topic),
     }
-    let command = Command::ConfigureTopic { name, config: config.clone() };
-    broker.submit_command(command).await?;
-    topic.configure(config);
-    Ok(topic)
+}
+
+impl Broker {
+    /// Segment sizes that a topic can have.
+    pub const SEGMENT_SIZES: RangeInclusive<ByteSize> = MIN_SEGMENT..=MAX_SEGMENT;
+
+    /// Changes a topic's settings; durable on return.
+    ///
+    /// # Errors
+    /// What `change` says, if there is no such topic, or if the settings are not possible; nothing
+    /// changed then.
+    pub async fn configure_topic(
+        self: &Arc<Self>,
+        name: &TopicName,
+        change: impl FnOnce(&mut TopicConfig) -> Result<(), ErrorBody>,
+    ) -> Result<Arc<Topic>, ErrorBody> {
+        refuse_internal(name, "changed")?;
+        let _guard = self.changing.lock().await;
+        let topic = admin::find(self, name)?;
+        let mut config = TopicConfig::clone(&topic.config());
+        change(&mut config)?;
+        let command = Command::ConfigureTopic { name: name.clone(), config: config.clone() };
+        self.submit_command(command).await?;
+        topic.configure(config);
+        Ok(topic)
+    }
+
+    /// Removes the records of one partition that lie before `to`; gives where the log starts then.
+    /// Durable on return. An offset before the start removes nothing.
+    ///
+    /// # Errors
+    /// If the offset lies beyond what consumers may see, or the disk failed.
+    pub async fn trim_partition(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+        to: Offset,
+    ) -> Result<Offset, ErrorBody> {
+        let to = place(partition, StartPosition::Offset(to)).await?;
+        let trimmed = partition.clone();
+        admin::with_logs(self, "trimming the log", move |_| trimmed.log.trim(to).map(drop)).await?;
+        Ok(partition.log.offsets().start)
+    }
 }
 
 /// Removes what lies before `to`, in one partition or in all; durable on return.
@@ -36,11 +85,12 @@ pub(crate) async fn trim(
     partition: Option<PartitionId>,
     to: StartPosition,
 ) -> Result<Arc<Topic>, ErrorBody> {
+    refuse_internal(name, "trimmed")?;
     let topic = admin::find(broker, name)?;
     let chosen = match partition {
-        None => topic.partitions.clone(),
+        None => topic.partitions(),
         Some(id) => match topic.partition(id) {
-            Some(partition) => vec![partition.clone()],
+            Some(partition) => vec![partition],
             None => {
                 return Err(error::unknown_partition(name, id, topic.config().partitions));
             }

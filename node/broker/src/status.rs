@@ -12,11 +12,11 @@ impl Broker {
     /// One look at everything.
     pub(crate) fn status(&self) -> NodeStatus {
         let topics = self.topics.all();
-        let partitions = || topics.iter().flat_map(|topic| &topic.partitions);
+        let partitions = || topics.iter().flat_map(|topic| topic.partitions());
         let (records_in, records_stored) = self.counters.read();
         let sealed = topics
             .iter()
-            .flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)))
+            .flat_map(|topic| topic.partitions().into_iter().map(move |p| (topic, p)))
             .filter_map(|(topic, partition)| {
                 let reason = partition.log.sealed_reason()?;
                 let (topic, partition) = (topic.name.clone(), partition.at.partition);
@@ -48,7 +48,7 @@ impl Broker {
 /// Logs of which a part cannot be read.
 fn damaged(topics: &[Arc<Topic>]) -> Vec<DamagedLog> {
     let damaged = topics.iter().flat_map(|topic| {
-        topic.partitions.iter().filter_map(|partition| {
+        topic.partitions().into_iter().filter_map(|partition| {
             let ranges = partition.log.damage();
             let (first, last) = (ranges.first()?, ranges.last()?);
             Some(DamagedLog {

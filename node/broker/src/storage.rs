@@ -31,7 +31,7 @@ pub(crate) fn status(broker: &Broker, topics: &[Arc<Topic>]) -> StorageStatus {
 /// Logs that lost their oldest records to a full disk.
 fn dropped(topics: &[Arc<Topic>]) -> Vec<DroppedLog> {
     let dropped = topics.iter().flat_map(|topic| {
-        topic.partitions.iter().filter_map(|partition| {
+        topic.partitions().into_iter().filter_map(|partition| {
             let dropped = partition.log.dropped()?;
             Some(DroppedLog {
                 topic: topic.name.clone(),

@@ -155,7 +155,7 @@ async fn step(
 async fn locate(cursor: &mut Cursor, end: Offset) -> Result<Option<FileRange>, ErrorBody> {
     let (from, max) = (cursor.next, limits::SUBSCRIBE_CHUNK);
     let mut reader = cursor.reader.take().unwrap_or_else(|| cursor.partition.log.reader());
-    if let Some(range) = reader.at_tail(from, end, max) {
+    if let Some(range) = reader.log().at_tail(from, end, max) {
         cursor.reader = Some(reader);
         return Ok(Some(range));
     }
@@ -190,11 +190,11 @@ pub(crate) async fn read(
 /// Turns positions into offsets.
 async fn place(topic: &Arc<Topic>, open: &OpenSubscribe) -> Result<Vec<Cursor>, ErrorBody> {
     let wanted: Vec<(PartitionId, StartPosition)> = if open.partitions.is_empty() {
-        topic.partitions.iter().map(|p| (p.at.partition, open.from)).collect()
+        topic.partitions().iter().map(|p| (p.at.partition, open.from)).collect()
     } else {
         open.partitions.clone()
     };
-    let mut cursors: Vec<Cursor> = Vec::with_capacity(wanted.len().min(topic.partitions.len()));
+    let mut cursors: Vec<Cursor> = Vec::with_capacity(wanted.len().min(topic.partitions().len()));
     for (id, position) in wanted {
         let Some(partition) = topic.partition(id) else {
             return Err(error::unknown_partition(&topic.name, id, topic.config().partitions));

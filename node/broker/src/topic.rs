@@ -10,19 +10,20 @@ use std::sync::{Arc, RwLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tidegate_log::{LogConfig, LogHandle};
 use tidegate_types::{
-    Offset, PartitionId, SiteName, TopicConfig, TopicId, TopicName, TopicPartition,
+    Offset, PartitionId, RecordPolicy, SiteName, TopicConfig, TopicId, TopicName, TopicPartition,
 };
 use tokio::sync::watch;
 
 use crate::ingest::Chain;
 
 /// One topic.
-pub(crate) struct Topic {
+pub struct Topic {
     pub(crate) name: TopicName,
     pub(crate) id: TopicId,
     config: Arc<ArcSwap<TopicConfig>>,
     pub(crate) mirror_of: Option<SiteName>,
-    pub(crate) partitions: Vec<Arc<Partition>>,
+    /// Only ever more.
+    partitions: ArcSwap<Vec<Arc<Partition>>>,
     /// The plugins of the ingest hook; a batch runs through the chain that it found here.
     pub(crate) chain: ArcSwapOption<Chain>,
     /// Moves whenever one of the partitions has something new.
@@ -44,39 +45,71 @@ impl Topic {
     ) -> Topic {
         let advanced = Arc::new(watch::Sender::new(0));
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let partitions = logs
-            .into_iter()
-            .zip(0..)
-            .map(|(log, index)| {
-                Arc::new(Partition {
-                    at: TopicPartition { topic: id, partition: PartitionId(index) },
-                    log,
-                    config: config.clone(),
-                    advanced: advanced.clone(),
-                })
-            })
-            .collect();
-        Topic {
+        let topic = Topic {
             name,
             id,
             config,
             mirror_of,
-            partitions,
+            partitions: ArcSwap::default(),
             chain: ArcSwapOption::empty(),
             advanced,
             gone: AtomicBool::new(false),
             mirror_writer: Arc::default(),
             mirror_wanted: watch::Sender::new(0),
-        }
+        };
+        topic.grow(logs);
+        topic
     }
 
-    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> TopicId {
+        self.id
+    }
+
+    /// The site that it is a copy from; only that site's link writes to it.
+    #[must_use]
+    pub fn mirror_of(&self) -> Option<&SiteName> {
+        self.mirror_of.as_ref()
+    }
+
+    /// Its settings as they are now.
+    #[must_use]
+    pub fn config(&self) -> Arc<TopicConfig> {
         self.config.load_full()
+    }
+
+    /// Adds partitions behind those that are there.
+    pub(crate) fn grow(&self, logs: Vec<LogHandle>) {
+        let mut partitions = Vec::clone(&self.partitions.load());
+        for log in logs {
+            partitions.push(Arc::new(Partition {
+                at: log.id(),
+                log,
+                config: self.config.clone(),
+                advanced: self.advanced.clone(),
+            }));
+        }
+        self.partitions.store(Arc::new(partitions));
+        // Who waits for something new may wait for a new partition.
+        self.advanced.send_modify(|n| *n += 1);
+    }
+
+    /// Its partitions as they are now, from 0.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        Vec::clone(&self.partitions.load())
     }
 
     /// Gives the topic and its logs other settings; the metadata found them possible.
     pub(crate) fn configure(&self, config: TopicConfig) {
-        for partition in &self.partitions {
+        for partition in self.partitions() {
             if let Err(error) = partition.log.set_config(log_config(&config)) {
                 tracing::error!(topic = %self.name, %error, "a log does not take its settings");
             }
@@ -84,12 +117,15 @@ impl Topic {
         self.config.store(Arc::new(config));
     }
 
-    pub(crate) fn partition(&self, id: PartitionId) -> Option<&Arc<Partition>> {
-        self.partitions.get(id.get() as usize)
+    /// One of its partitions.
+    #[must_use]
+    pub fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.partitions.load().get(id.get() as usize).cloned()
     }
 
     /// Wakes whenever a partition of this topic has something new, or the topic is gone.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
         self.advanced.subscribe()
     }
 
@@ -109,7 +145,9 @@ impl Topic {
         *self.mirror_wanted.borrow()
     }
 
-    pub(crate) fn is_gone(&self) -> bool {
+    /// Whether it was deleted.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
@@ -121,7 +159,7 @@ impl Topic {
 }
 
 /// One partition on this node, which leads it.
-pub(crate) struct Partition {
+pub struct Partition {
     pub(crate) at: TopicPartition,
     pub(crate) log: LogHandle,
     /// Its topic's.
@@ -136,6 +174,23 @@ pub(crate) fn log_config(config: &TopicConfig) -> LogConfig {
 }
 
 impl Partition {
+    /// Which one it is.
+    #[must_use]
+    pub fn at(&self) -> TopicPartition {
+        self.at
+    }
+
+    /// Its log, to read from. Appends go through [`Broker::stage`](crate::Broker::stage).
+    #[must_use]
+    pub fn log(&self) -> &LogHandle {
+        &self.log
+    }
+
+    /// Its topic's settings for what producers send.
+    pub(crate) fn records(&self) -> RecordPolicy {
+        self.config.load().records
+    }
+
     /// Whether its records need keys, without which compaction could not tell them apart.
     pub(crate) fn needs_keys(&self) -> bool {
         self.config.load().policy.cleanup.compacts()
@@ -143,27 +198,41 @@ impl Partition {
 
     /// End of what consumers may see: with one replica, what is durable. Where the topic leaves
     /// syncing to the operating system, the log counts as durable what that was handed.
-    pub(crate) fn high_watermark(&self) -> Offset {
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
         self.log.offsets().durable
     }
 }
 
 /// All topics of this node, by name and by partition.
 #[derive(Default)]
-pub(crate) struct Topics {
+pub struct Topics {
     by_name: ArcSwap<HashMap<TopicName, Arc<Topic>>>,
+    by_id: RwLock<HashMap<TopicId, TopicName>>,
     by_partition: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
+    /// Moves whenever a topic comes, grows or goes.
+    changed: watch::Sender<u64>,
     /// Moves whenever any partition has something new.
     any: watch::Sender<u64>,
 }
 
 impl Topics {
-    pub(crate) fn get(&self, name: &TopicName) -> Option<Arc<Topic>> {
+    /// The topic of that name.
+    #[must_use]
+    pub fn get(&self, name: &TopicName) -> Option<Arc<Topic>> {
         self.by_name.load().get(name).cloned()
     }
 
+    /// The topic with that id.
+    #[must_use]
+    pub fn by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        let name = self.by_id.read().unwrap_or_else(|e| e.into_inner()).get(&id).cloned()?;
+        self.get(&name)
+    }
+
     /// All topics, by name.
-    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Topic>> {
         let mut all: Vec<_> = self.by_name.load().values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
@@ -171,12 +240,32 @@ impl Topics {
 
     pub(crate) fn insert(&self, topic: Arc<Topic>) {
         let mut partitions = self.by_partition.write().unwrap_or_else(|e| e.into_inner());
-        partitions.extend(topic.partitions.iter().map(|p| (p.at, p.clone())));
+        partitions.extend(topic.partitions().into_iter().map(|p| (p.at, p)));
+        drop(partitions);
+        let mut ids = self.by_id.write().unwrap_or_else(|e| e.into_inner());
+        ids.insert(topic.id, topic.name.clone());
+        drop(ids);
         self.by_name.rcu(|map| {
             let mut map = HashMap::clone(map);
             map.insert(topic.name.clone(), topic.clone());
             map
         });
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Adds partitions to a topic that is at work.
+    pub(crate) fn grow(&self, topic: &Topic, logs: Vec<LogHandle>) {
+        topic.grow(logs);
+        let mut partitions = self.by_partition.write().unwrap_or_else(|e| e.into_inner());
+        partitions.extend(topic.partitions().into_iter().map(|p| (p.at, p)));
+        drop(partitions);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Wakes whenever a topic comes, grows or goes.
+    #[must_use]
+    pub fn watch_changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     pub(crate) fn remove(&self, name: &TopicName) -> Option<Arc<Topic>> {
@@ -187,11 +276,13 @@ impl Topics {
             map
         });
         let mut partitions = self.by_partition.write().unwrap_or_else(|e| e.into_inner());
-        for partition in &topic.partitions {
+        for partition in topic.partitions() {
             partitions.remove(&partition.at);
         }
         drop(partitions);
+        self.by_id.write().unwrap_or_else(|e| e.into_inner()).remove(&topic.id);
         topic.retire();
+        self.changed.send_modify(|n| *n += 1);
         Some(topic)
     }
 

@@ -6,8 +6,9 @@ use tidegate_types::{
     TopicConfig, TopicName,
 };
 use tidegate_wire::{
-    AttachRequest, InitProducer, InstallReport, Invitation, LinkStatus, NodeStatus,
-    PluginDescription, ProducerIdentity, Request, Response, TopicDescription,
+    AttachRequest, GroupDescription, GroupList, InitProducer, InstallReport, Invitation,
+    LinkStatus, NodeStatus, PluginDescription, ProducerIdentity, Request, Response,
+    TopicDescription,
 };
 
 use crate::client::{Client, RequestError};
@@ -200,6 +201,46 @@ impl Client {
     /// See [`RequestError`].
     pub async fn remove_link(&self, name: LinkName) -> Result<(), RequestError> {
         done(self.request(Request::RemoveLink(name)).await?)
+    }
+
+    /// All consumer groups.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn list_groups(&self) -> Result<GroupList, RequestError> {
+        expect!(self.request(Request::ListGroups).await?, Response::Groups)
+    }
+
+    /// One consumer group.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn describe_group(&self, group: String) -> Result<GroupDescription, RequestError> {
+        expect!(self.request(Request::DescribeGroup(group)).await?, Response::Group)
+    }
+
+    /// Moves a consumer group that has no members to another place in one partition of a topic, or
+    /// in all. Durable on return.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn seek_group(
+        &self,
+        group: String,
+        topic: TopicName,
+        partition: Option<PartitionId>,
+        to: StartPosition,
+    ) -> Result<GroupDescription, RequestError> {
+        let request = Request::SeekGroup { group, topic, partition, to };
+        expect!(self.request(request).await?, Response::Group)
+    }
+
+    /// Deletes a consumer group that has no members, and its offsets.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn delete_group(&self, group: String) -> Result<(), RequestError> {
+        done(self.request(Request::DeleteGroup(group)).await?)
     }
 
     /// A producer's identity for the raw lane; [`Client::producer`] gets its own.

@@ -162,6 +162,7 @@ pub use error::{
 };
 pub use index::{DiskBackend, IndexError};
 pub use log::{AppendMode, AppendRequest, Appended, Done, LogHandle, When};
+pub use producers::ActiveProducer;
 pub use read::{FileRange, LogChunk, LogReader};
 pub use stats::StoreStats;
 pub use store::{LogStore, WriterStep};

@@ -16,7 +16,7 @@ use crate::active::Active;
 use crate::clean::CleanState;
 use crate::config::{LogConfig, LogOffsets};
 use crate::epochs::Epochs;
-use crate::producers::{Producers, Verdict};
+use crate::producers::{ActiveProducer, Producers, Verdict};
 use crate::read::{FileRange, LogChunk, LogReader, ReadHints};
 use crate::segment::{Context, Segment};
 use crate::store::Shared;
@@ -268,6 +268,13 @@ impl LogHandle {
         self.log.locate(from, end, max)
     }
 
+    /// What [`locate`](LogHandle::locate) would give, if it is in memory: does not block. `None`
+    /// otherwise, also where there is nothing or an error.
+    #[must_use]
+    pub fn at_tail(&self, from: Offset, end: Offset, max: ByteSize) -> Option<FileRange> {
+        self.log.locate_tail(from, end, max).ok().flatten()
+    }
+
     /// A reader with a memory of where it stopped, for reading the log in order.
     #[must_use]
     pub fn reader(&self) -> LogReader {
@@ -289,6 +296,20 @@ impl LogHandle {
         time: Timestamp,
     ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
         self.log.offset_for_time(time)
+    }
+
+    /// The latest timestamp of all records, as far as segments know it: that of one which was
+    /// trimmed since may be among them. `None` in a log without records.
+    #[must_use]
+    pub fn max_timestamp(&self) -> Option<Timestamp> {
+        let latest = self.log.segments().iter().map(|segment| segment.max_timestamp()).max();
+        latest.filter(|latest| *latest > Timestamp::NONE)
+    }
+
+    /// The producers that wrote to the log lately, by id.
+    #[must_use]
+    pub fn producers(&self) -> Vec<ActiveProducer> {
+        lock(&self.log.producers).active()
     }
 
     /// The largest epoch in the log up to `epoch`, and the offset at which it ends: for finding

@@ -43,6 +43,19 @@ impl Producer {
     }
 }
 
+/// A producer, as its last batch shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: ProducerId,
+    /// Its generation.
+    pub epoch: ProducerEpoch,
+    /// The sequence of the last record.
+    pub last_sequence: Sequence,
+    /// The offset after that.
+    pub next_offset: Offset,
+}
+
 /// What is to be done with a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
@@ -87,6 +100,18 @@ impl Producers {
     /// How many producers are known.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// All of them, by id.
+    pub(crate) fn active(&self) -> Vec<ActiveProducer> {
+        let active = self.known.iter().filter_map(|(id, producer)| {
+            let Written { last, next_offset, .. } = *producer.last()?;
+            let epoch = producer.epoch;
+            Some(ActiveProducer { id: *id, epoch, last_sequence: last, next_offset })
+        });
+        let mut active: Vec<_> = active.collect();
+        active.sort_unstable_by_key(|producer| producer.id);
+        active
     }
 
     /// Judges a batch by its header.

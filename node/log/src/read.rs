@@ -118,7 +118,7 @@ impl Log {
     }
 
     /// What the log's tail has in memory. Reads nothing.
-    fn locate_tail(
+    pub(crate) fn locate_tail(
         &self,
         from: Offset,
         end: Offset,

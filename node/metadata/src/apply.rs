@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tidegate_types::limits::{MAX_PARTITIONS_PER_TOPIC, MAX_PLUGIN_CONFIG};
 use tidegate_types::{
-    Attachment, ByteSize, Flush, Hook, LinkName, LinkSpec, PluginHash, PluginName, PluginVersion,
-    ProducerId, TopicConfig, TopicName,
+    Attachment, ByteSize, Flush, Hook, Incarnation, LinkName, LinkSpec, PluginHash, PluginName,
+    PluginVersion, ProducerId, TopicConfig, TopicName,
 };
 
 use crate::limits::*;
@@ -46,6 +46,9 @@ impl Image {
             Command::SetLinkTopics { name, topics } => self.set_link_topics(name, topics),
             Command::AllocateProducerIds { count } => self.allocate_producer_ids(*count),
             Command::ConfigureTopic { name, config } => self.configure_topic(name, config),
+            Command::AddPartitions { name, partitions, incarnations } => {
+                self.add_partitions(name, *partitions, incarnations)
+            }
         }
     }
 
@@ -104,6 +107,33 @@ impl Image {
             return Err(Rejection::MirrorFlush { name: name.clone() });
         }
         Arc::make_mut(topic).config = config.clone();
+        Ok(Outcome::Done)
+    }
+
+    fn add_partitions(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        new: &[Incarnation],
+    ) -> Result<Outcome, Rejection> {
+        let unknown = || Rejection::UnknownTopic { name: name.clone() };
+        let topic = self.topics.get_mut(name).ok_or_else(unknown)?;
+        let has = topic.config.partitions;
+        if has != partitions {
+            return Err(Rejection::PartitionsFixed { name: name.clone(), partitions: has });
+        }
+        let total = u32::try_from(new.len()).ok().and_then(|new| has.checked_add(new));
+        let total = total.filter(|total| *total <= MAX_PARTITIONS_PER_TOPIC);
+        let Some(total) = total else {
+            let (name, max) = (name.clone(), MAX_PARTITIONS_PER_TOPIC);
+            return Err(Rejection::PartitionCount { name, partitions: u32::MAX, max });
+        };
+        if new.is_empty() {
+            return Ok(Outcome::Unchanged);
+        }
+        let topic = Arc::make_mut(topic);
+        topic.config.partitions = total;
+        topic.incarnations.extend_from_slice(new);
         Ok(Outcome::Done)
     }
 

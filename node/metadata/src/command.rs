@@ -81,6 +81,15 @@ pub enum Command {
         /// All of its settings.
         config: TopicConfig,
     },
+    /// Give a topic more partitions, behind those that it has.
+    AddPartitions {
+        /// Its name.
+        name: TopicName,
+        /// How many it has: the command is meant for no other state.
+        partitions: u32,
+        /// Which life of its log each new partition begins; for a mirror, the source's.
+        incarnations: Vec<Incarnation>,
+    },
 }
 
 /// What a command that was not rejected did.

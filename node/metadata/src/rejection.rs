@@ -78,7 +78,7 @@ pub enum Rejection {
         /// The largest.
         max: ByteSize,
     },
-    /// The number of partitions was to be changed.
+    /// The number of partitions was to be changed, or is another than was thought.
     #[error("topic {name} has {partitions} partitions, which no setting changes")]
     PartitionsFixed {
         /// The topic.

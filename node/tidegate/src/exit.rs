@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | it failed |
 //! | 2 | wrong usage |
-//! | 3 | the topic, partition, plugin or link does not exist |
+//! | 3 | the topic, partition, plugin, link or group does not exist |
 //! | 4 | not allowed |
 //! | 5 | the node could not be reached, or did not answer in time |
 //!
@@ -43,7 +43,8 @@ impl Exit {
             | ErrorCode::UnknownPartition
             | ErrorCode::UnknownPlugin
             | ErrorCode::UnknownAttachment
-            | ErrorCode::UnknownLink => Exit::NotFound,
+            | ErrorCode::UnknownLink
+            | ErrorCode::UnknownGroup => Exit::NotFound,
             ErrorCode::NotAuthorized | ErrorCode::ReadOnly => Exit::Denied,
             ErrorCode::ShuttingDown => Exit::Unreachable,
             // New codes are failures until someone says otherwise.
@@ -135,6 +136,8 @@ mod tests {
             (ErrorCode::UnknownPlugin, 3),
             (ErrorCode::UnknownAttachment, 3),
             (ErrorCode::UnknownLink, 3),
+            (ErrorCode::UnknownGroup, 3),
+            (ErrorCode::GroupInUse, 1),
             (ErrorCode::NotAuthorized, 4),
             (ErrorCode::ReadOnly, 4),
             (ErrorCode::ShuttingDown, 5),

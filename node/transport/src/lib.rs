@@ -32,7 +32,9 @@ pub use listener::{AcceptError, BindError, Incoming, Listener};
 pub use lost::{CloseCode, Lost, RefusedBy};
 pub use role::{Role, RoleError};
 pub use stream::{FrameReceiver, FrameSender, RecvError, SendError};
-pub use tls::{ClientTls, Identity, ReadIdentityError, SERVER_NAME, ServerTls, TlsError};
+pub use tls::{
+    ClientTls, Identity, ReadIdentityError, SERVER_NAME, ServerTls, TlsError, tcp_server_config,
+};
 pub use tls_dir::{InitTlsError, init_tls_dir};
 
 #[cfg(test)]

@@ -177,6 +177,27 @@ impl ServerTls {
     }
 }
 
+/// TLS of a TCP listener for another protocol's clients, which need a certificate of the same
+/// authority. TLS 1.2 is spoken as well: not all of them know 1.3.
+///
+/// # Errors
+/// If a part is not readable, or key and certificate do not belong together.
+pub fn tcp_server_config(identity: &Identity) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let parts = Parts::read(identity)?;
+    let provider = Arc::new(ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(parts.roots), provider.clone())
+            .build()
+            .map_err(TlsError::unusable)?;
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::unusable)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(parts.chain, parts.key)
+        .map_err(TlsError::unusable)?;
+    Ok(Arc::new(config))
+}
+
 /// TLS of an end that dials.
 #[derive(Clone)]
 pub struct ClientTls {

@@ -11,8 +11,10 @@ pub mod limits;
 mod limits_relations;
 mod log_policy;
 mod name;
+mod noted;
 mod plugin_hash;
 mod position;
+mod record_policy;
 mod size;
 mod spec;
 mod time;
@@ -26,8 +28,10 @@ pub use key_partition::key_partition;
 pub use keyword::ParseKeywordError;
 pub use log_policy::{Cleanup, LogPolicy, SettingError, WhenFull};
 pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
+pub use noted::{NOTED, Noted};
 pub use plugin_hash::{ParseHashError, PluginHash};
 pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};
+pub use record_policy::{MessageTime, RecordPolicy};
 pub use size::{ByteSize, ParseSizeError};
 pub use spec::{
     Attachment, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion, PoisonPolicy,

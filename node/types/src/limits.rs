@@ -8,6 +8,9 @@ use crate::ByteSize;
 /// room for a plugin that adds fields.
 pub const MAX_BATCH: ByteSize = ByteSize::mib(2);
 
+/// Largest record batch of a topic that does not say otherwise. Kafka's default.
+pub const DEFAULT_MAX_BATCH: ByteSize = ByteSize::bytes(1_048_588);
+
 /// Largest uncompressed body of one batch. Bounds what a compressed batch can cost to read.
 pub const MAX_BATCH_UNCOMPRESSED: ByteSize = ByteSize::mib(16);
 

@@ -1,13 +1,9 @@
 //! What becomes of a log's old records, and of new ones when the disk is full.
 //!
 //! Settings bear Kafka's names where Kafka has them, and read what Kafka reads (`604800000`, `-1`)
-//! as well as `7d` and `1 GiB`. Only what differs from the defaults is stored, by name, so that a
-//! setting can be added without changing a format.
+//! as well as `7d` and `1 GiB`.
 
 use std::time::Duration;
-
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::keyword::keyword;
 use crate::{ByteSize, TopicConfig, format_duration, limits, parse_duration};
@@ -187,11 +183,11 @@ impl LogPolicy {
     }
 }
 
-fn said(error: &impl std::fmt::Display) -> String {
+pub(crate) fn said(error: &impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(millis) => Ok(Duration::from_millis(millis)),
         Err(_) => parse_duration(text).map_err(|error| said(&error)),
@@ -210,22 +206,6 @@ fn ratio(text: &str) -> Result<u8, String> {
     match text.parse::<f64>() {
         Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok((ratio * 100.0).round() as u8),
         _ => Err("it must be a number from 0 to 1".to_owned()),
-    }
-}
-
-impl Serialize for LogPolicy {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.overrides().serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for LogPolicy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LogPolicy, D::Error> {
-        let mut policy = LogPolicy::default();
-        for (name, value) in Vec::<(String, String)>::deserialize(deserializer)? {
-            policy.set(&name, &value).map_err(D::Error::custom)?;
-        }
-        Ok(policy)
     }
 }
 

@@ -1,11 +1,20 @@
 //! A topic's settings, as fields and by name.
+//!
+//! Only what differs from the defaults is stored, by name, so that a setting can be added without
+//! changing a format.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Flush, LogPolicy, ParseKeywordError, ParseSizeError, SettingError, limits};
+use crate::{
+    ByteSize, Flush, LogPolicy, NOTED, Noted, ParseKeywordError, ParseSizeError, RecordPolicy,
+    SettingError, limits,
+};
 
 /// A topic's settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct TopicConfig {
     /// Number of partitions, 1 to [`limits::MAX_PARTITIONS_PER_TOPIC`].
     pub partitions: u32,
@@ -15,6 +24,41 @@ pub struct TopicConfig {
     pub flush: Flush,
     /// What becomes of old records, and of new ones on a full disk.
     pub policy: LogPolicy,
+    /// What is taken from producers.
+    pub records: RecordPolicy,
+    /// Settings of Kafka's without a meaning here that were made all the same; see [`NOTED`].
+    pub noted: BTreeMap<&'static str, String>,
+}
+
+/// How it lies in files and frames.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    partitions: u32,
+    segment: ByteSize,
+    flush: Flush,
+    overrides: Vec<(String, String)>,
+}
+
+impl From<TopicConfig> for Stored {
+    fn from(config: TopicConfig) -> Stored {
+        let TopicConfig { partitions, segment, flush, policy, records, noted } = config;
+        let named = policy.overrides().into_iter().chain(records.overrides()).chain(noted);
+        let overrides = named.map(|(name, value)| (name.to_owned(), value)).collect();
+        Stored { partitions, segment, flush, overrides }
+    }
+}
+
+impl TryFrom<Stored> for TopicConfig {
+    type Error = SettingError;
+
+    fn try_from(stored: Stored) -> Result<TopicConfig, SettingError> {
+        let Stored { partitions, segment, flush, overrides } = stored;
+        let mut config = TopicConfig { partitions, segment, flush, ..TopicConfig::default() };
+        for (name, value) in overrides {
+            config.set(&name, &value)?;
+        }
+        Ok(config)
+    }
 }
 
 impl Default for TopicConfig {
@@ -24,17 +68,25 @@ impl Default for TopicConfig {
             segment: limits::DEFAULT_SEGMENT,
             flush: Flush::Always,
             policy: LogPolicy::default(),
+            records: RecordPolicy::default(),
+            noted: BTreeMap::new(),
         }
     }
 }
 
 impl TopicConfig {
-    /// Every setting that can be made by name; the number of partitions is none.
-    pub const SETTINGS: [&str; 10] = {
-        let mut all = ["segment.bytes", "flush", "", "", "", "", "", "", "", ""];
+    /// Every setting that means something, by name; the number of partitions is none.
+    pub const SETTINGS: [&str; 2 + LogPolicy::NAMES.len() + RecordPolicy::NAMES.len()] = {
+        let mut all = [""; 2 + LogPolicy::NAMES.len() + RecordPolicy::NAMES.len()];
+        (all[0], all[1]) = ("segment.bytes", "flush");
         let mut at = 0;
         while at < LogPolicy::NAMES.len() {
-            all[at + 2] = LogPolicy::NAMES[at];
+            all[2 + at] = LogPolicy::NAMES[at];
+            at += 1;
+        }
+        at = 0;
+        while at < RecordPolicy::NAMES.len() {
+            all[2 + LogPolicy::NAMES.len() + at] = RecordPolicy::NAMES[at];
             at += 1;
         }
         all
@@ -60,16 +112,39 @@ impl TopicConfig {
                 self.flush =
                     flush.map_err(|e: ParseKeywordError| refused("flush", e.to_string()))?;
             }
-            _ => self.policy.set(name, value)?,
+            _ => {
+                if let Some(noted) = Noted::find(name) {
+                    noted.check(value).map_err(|reason| refused(noted.name, reason))?;
+                    self.noted.insert(noted.name, value.to_owned());
+                } else if !self.records.set(name, value)? {
+                    self.policy.set(name, value)?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Every setting with its value; reads back with [`set`](TopicConfig::set).
+    /// Gives one setting its default; says whether there is such a setting.
+    pub fn reset(&mut self, name: &str) -> bool {
+        if self.noted.remove(name).is_some() || Noted::find(name).is_some() {
+            return true;
+        }
+        let default = TopicConfig::default().settings().find(|(known, _)| *known == name);
+        default.is_some_and(|(name, value)| self.set(name, &value).is_ok())
+    }
+
+    /// Every setting that means something with its value; reads back with
+    /// [`set`](TopicConfig::set).
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
         let own =
             [("segment.bytes", self.segment.get().to_string()), ("flush", self.flush.to_string())];
-        own.into_iter().chain(self.policy.entries())
+        own.into_iter().chain(self.policy.entries()).chain(self.records.entries())
+    }
+
+    /// The settings without a meaning here, with what they are or would be in Kafka.
+    pub fn noted(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let value = |noted: &'static Noted| self.noted.get(noted.name).map(String::as_str);
+        NOTED.iter().map(move |noted| (noted.name, value(noted).unwrap_or(noted.default)))
     }
 }
 
@@ -91,5 +166,30 @@ mod tests {
             assert!(error.contains(name), "{error}");
         }
         assert_eq!(again, config);
+    }
+
+    #[test]
+    fn what_was_set_is_stored_and_what_was_not_is_not() {
+        let mut config = TopicConfig::default();
+        assert!(Stored::from(config.clone()).overrides.is_empty());
+        for (name, value) in
+            [("retention.ms", "1d"), ("max.message.bytes", "2000"), ("preallocate", "true")]
+        {
+            config.set(name, value).unwrap();
+        }
+        let stored = Stored::from(config.clone());
+        assert_eq!(stored.overrides.len(), 3);
+        assert_eq!(TopicConfig::try_from(stored).unwrap(), config);
+    }
+
+    #[test]
+    fn a_setting_goes_back_to_its_default() {
+        let mut config = TopicConfig::default();
+        for name in ["retention.ms", "flush.ms", "message.timestamp.after.max.ms"] {
+            config.set(name, "5").unwrap();
+            assert!(config.reset(name), "{name}");
+        }
+        assert_eq!(config, TopicConfig::default());
+        assert!(!config.reset("partitions"));
     }
 }

@@ -24,6 +24,7 @@ use tidegate_wire::{ErrorBody, ErrorCode};
 use crate::Broker;
 use crate::admin::NewTopic;
 use crate::error;
+use crate::groups::refuse_internal;
 use crate::topic::{Partition, Topic};
 
 use stage::Borrowed;
@@ -258,7 +259,8 @@ fn destination(
         None => input.clone(),
         Some(name) => broker.topics.get(name).ok_or_else(|| error::unknown_topic(name))?,
     };
-    topic.partition(output.partition).cloned().ok_or_else(|| {
+    refuse_internal(&topic.name, "written to")?;
+    topic.partition(output.partition).ok_or_else(|| {
         error::unknown_partition(&topic.name, output.partition, topic.config().partitions)
     })
 }
@@ -287,5 +289,5 @@ async fn dead_letter_partition(
             }
         }
     };
-    topic.partition(PartitionId(0)).cloned().ok_or_else(|| halted(&"it has no partition 0"))
+    topic.partition(PartitionId(0)).ok_or_else(|| halted(&"it has no partition 0"))
 }

@@ -14,6 +14,7 @@ fn config(node: &TestNode) -> NodeConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         names: Vec::new(),
         reserve: limits::DEFAULT_RESERVE,
+        groups: Default::default(),
     }
 }
 

@@ -30,15 +30,16 @@ async fn settings_change_at_work_and_survive_a_restart() {
 async fn of_several_settings_all_are_made_or_none() {
     let node = TestNode::start().await;
     let before = node.create("t", 1).await.config;
-    for (name, value, told) in [
-        ("retention.ms", "soon", "retention.ms cannot be \"soon\""),
-        ("retention", "1h", "no topic setting \"retention\""),
-        ("segment.bytes", "1", "segments of 1 B"),
+    for (name, value, code, told) in [
+        ("retention.ms", "soon", ErrorCode::InvalidSetting, "retention.ms cannot be \"soon\""),
+        ("retention", "1h", ErrorCode::InvalidSetting, "no topic setting \"retention\""),
+        ("segment.bytes", "1", ErrorCode::InvalidRequest, "segments of 1 B"),
+        ("partitions", "0", ErrorCode::InvalidRequest, "can only have more"),
     ] {
         let settings = [setting("flush", "os"), setting(name, value)].concat();
         let refused = node.client.configure_topic(topic("t"), settings).await.unwrap_err();
         let refused = refused.refusal().unwrap();
-        assert_eq!(refused.code, ErrorCode::InvalidRequest, "{refused:?}");
+        assert_eq!(refused.code, code, "{refused:?}");
         assert!(refused.message.contains(told), "{refused}");
     }
     assert_eq!(node.describe("t").await.config, before);

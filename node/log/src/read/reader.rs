@@ -119,11 +119,4 @@ impl LogReader {
     ) -> Result<Option<FileRange>, ReadError> {
         self.handle.log.locate_by(&mut self.stopped, from, end, max)
     }
-
-    /// What [`locate`](LogReader::locate) would give, if it is in memory: does not block. `None`
-    /// otherwise, also where there is nothing or an error.
-    #[must_use]
-    pub fn at_tail(&self, from: Offset, end: Offset, max: ByteSize) -> Option<FileRange> {
-        self.handle.log.locate_tail(from, end, max).ok().flatten()
-    }
 }

@@ -1,5 +1,6 @@
 use tidegate_types::{
-    Incarnation, PluginKind, PluginLimits, PoisonPolicy, Secret, SiteName, TopicConfig, TopicId,
+    Incarnation, PartitionId, PluginKind, PluginLimits, PoisonPolicy, Secret, SiteName,
+    TopicConfig, TopicId,
 };
 
 use super::*;
@@ -128,6 +129,30 @@ fn settings_out_of_bounds_are_refused() {
         };
         assert!(do_one(&mut image, &command).is_err(), "{command:?} was taken");
     }
+}
+
+#[test]
+fn a_topic_gets_more_partitions_and_never_fewer() {
+    let mut image = image();
+    let before = image.topic(&topic("a")).unwrap().config.partitions;
+    let add = |partitions, new| Command::AddPartitions {
+        name: topic("a"),
+        partitions,
+        incarnations: vec![Incarnation(7); new],
+    };
+    assert_eq!(do_one(&mut image, &add(before, 2)), Ok(Outcome::Done));
+    let grown = image.topic(&topic("a")).unwrap().clone();
+    assert_eq!(grown.config.partitions, before + 2);
+    assert_eq!(grown.incarnation(PartitionId(before + 1)), Some(Incarnation(7)));
+    assert_eq!(image.check(), Ok(()));
+    // Decided on another state, as a repeated command is.
+    assert!(matches!(
+        do_one(&mut image, &add(before, 2)),
+        Err(Rejection::PartitionsFixed { partitions, .. }) if partitions == before + 2
+    ));
+    assert_eq!(do_one(&mut image, &add(before + 2, 0)), Ok(Outcome::Unchanged));
+    let over = do_one(&mut image, &add(before + 2, MAX_PARTITIONS_PER_TOPIC as usize));
+    assert!(matches!(over, Err(Rejection::PartitionCount { .. })));
 }
 
 #[test]

@@ -84,10 +84,18 @@ fn golden() -> Vec<(Command, &'static str)> {
         ),
         (Command::RemoveLink { name: link.clone() }, "01030703687562"),
         (
-            Command::SetLinkTopics { name: link, topics: vec![topic] },
+            Command::SetLinkTopics { name: link, topics: vec![topic.clone()] },
             "01030803687562010872656164696e6773",
         ),
         (Command::AllocateProducerIds { count: 1_000 }, "010309e807"),
+        (
+            Command::AddPartitions {
+                name: topic,
+                partitions: 2,
+                incarnations: vec![Incarnation(5)],
+            },
+            "01030b0872656164696e6773020105",
+        ),
     ]
 }
 
@@ -130,6 +138,7 @@ fn image() -> Image {
                 | Command::RemovePlugin { .. }
                 | Command::Detach { .. }
                 | Command::RemoveLink { .. }
+                | Command::AddPartitions { .. }
         );
         if !ends {
             index += 1;

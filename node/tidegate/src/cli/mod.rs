@@ -3,6 +3,8 @@
 //! Values are checked here where their own type can tell (exit code 2); what settings can also say
 //! in a file or the environment is left as text for [`crate::settings`].
 
+mod bench;
+mod group;
 mod link;
 mod log;
 mod plugin;
@@ -14,6 +16,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use bench::{BenchCommand, BenchLoad};
+pub use group::{GroupCommand, GroupSeek};
 pub use link::{LinkAdd, LinkCommand, LinkInvite};
 pub use log::{LogCheck, LogCommand};
 pub use plugin::{PluginAttach, PluginCommand};
@@ -101,9 +105,15 @@ pub enum Command {
     /// Copy topics to other sites
     #[command(subcommand)]
     Link(LinkCommand),
+    /// List, describe, move and delete consumer groups
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Check and repair the logs of a node that is stopped, in its --data folder
     #[command(subcommand)]
     Log(LogCommand),
+    /// Load a broker, this one or any that speaks Kafka's protocol, and tell what it did
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Tell how the node is doing
     Status,
     /// Check or show the settings
@@ -164,6 +174,13 @@ pub struct NodeArgs {
     /// [default: 127.0.0.1:9640]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// TCP address for Kafka's clients, or off [env: TIDEGATE_KAFKA] [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "ADDR")]
+    pub kafka: Option<String>,
+    /// Host and port that Kafka's clients are told to use [env: TIDEGATE_KAFKA_ADVERTISED]
+    /// [default: the listener's address]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub kafka_advertised: Option<String>,
     /// Name of the site; fixed at the first start [env: TIDEGATE_SITE] [default: local]
     #[arg(long, value_name = "NAME")]
     pub site: Option<String>,
@@ -181,6 +198,8 @@ impl NodeArgs {
     pub fn flags(&self) -> Vec<(Key, Vec<String>)> {
         let mut flags = given([
             (Key::Listen, &self.listen),
+            (Key::KafkaListen, &self.kafka),
+            (Key::KafkaAdvertised, &self.kafka_advertised),
             (Key::Site, &self.site),
             (Key::Node, &self.node),
             (Key::Reserve, &self.reserve),

@@ -36,6 +36,11 @@ fn every_command_reads_as_it_is_documented() {
         "link list",
         "link status up",
         "link remove up",
+        "group list --output json",
+        "group describe billing",
+        "group seek billing orders -p 1 --to -5",
+        "group seek billing orders --to @1700000000000",
+        "group delete billing",
         "status --server [::1]:9640 --tls d --timeout 3s",
         "config check f",
         "config show --config f",
@@ -64,6 +69,9 @@ fn wrong_values_are_refused_by_the_parser() {
         ("plugin attach orders p --version xyz", ErrorKind::ValueValidation),
         ("link add up --invitation f", ErrorKind::MissingRequiredArgument),
         ("link invite edge --address nowhere", ErrorKind::ValueValidation),
+        ("group seek billing orders", ErrorKind::MissingRequiredArgument),
+        ("group seek billing a/b/c --to end", ErrorKind::ValueValidation),
+        ("group seek billing orders --to soon", ErrorKind::ValueValidation),
         ("status --output xml", ErrorKind::InvalidValue),
     ] {
         assert_eq!(parse(line).unwrap_err().kind(), kind, "{line}");

@@ -55,8 +55,9 @@ pub struct TopicCreate {
 pub struct TopicSet {
     /// The topic
     pub name: TopicName,
-    /// Settings by name, as `topic describe` shows them: retention.ms=7d
-    #[arg(required = true, value_name = "NAME=VALUE", value_parser = setting)]
+    /// Settings by name, as `topic describe` shows them: retention.ms=7d; partitions=N adds
+    /// partitions
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = change)]
     pub settings: Vec<(String, String)>,
 }
 
@@ -73,8 +74,19 @@ pub struct TopicTrim {
     pub to: StartPosition,
 }
 
+/// As [`setting`], for a topic that exists, which can also get more partitions.
+fn change(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name @ "partitions", value)) => match value.parse::<u32>() {
+            Ok(1..) => Ok((name.to_owned(), value.to_owned())),
+            _ => Err("partitions are a number from 1".to_owned()),
+        },
+        _ => setting(text),
+    }
+}
+
 /// Splits and checks a setting.
-fn setting(text: &str) -> Result<(String, String), String> {
+pub(super) fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| "write it as NAME=VALUE".to_owned())?;
     TopicConfig::default().set(name, value).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), value.to_owned()))

@@ -1,8 +1,10 @@
 //! What each command does. One file a command; what they share stands here.
 
+mod bench;
 mod config;
 mod consume;
 mod demo;
+mod group;
 mod init;
 mod link;
 mod log;
@@ -62,6 +64,10 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             block_on(serve::run(&context))
         }
         Command::Log(command) => log::run(&load(None, Vec::new())?, command),
+        Command::Bench(command) => {
+            let context = load(None, Vec::new())?;
+            block_on(bench::run(&context, command))
+        }
         Command::Demo(args) => {
             let context = load(None, Vec::new())?;
             block_on(demo::run(&context, args))
@@ -88,10 +94,12 @@ async fn talk(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Consume(args) => consume::run(context, args).await,
         Command::Plugin(command) => plugin::run(context, command).await,
         Command::Link(command) => link::run(context, command).await,
+        Command::Group(command) => group::run(context, command).await,
         Command::Status => status::run(context).await,
         Command::Serve(_)
         | Command::Init(_)
         | Command::Config(_)
+        | Command::Bench(_)
         | Command::Demo(_)
         | Command::Log(_)
         | Command::Completions { .. } => Ok(()), // `run` has them.

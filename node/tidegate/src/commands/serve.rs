@@ -1,6 +1,7 @@
 //! `serve`: runs a node until it is told to stop.
 
 use tidegate_broker::Node;
+use tidegate_kafka::{Gateway, GatewayConfig};
 use tracing_subscriber::EnvFilter;
 
 use super::Context;
@@ -16,8 +17,17 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     let config = context.settings.node.clone();
     let (site, data) = (config.site.clone(), config.data.clone());
     let node = Node::start(config).await.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let gateway = match context.settings.kafka.clone().map(|kafka| start_kafka(&node, kafka)) {
+        None => None,
+        Some(Ok(gateway)) => Some(gateway),
+        Some(Err(failure)) => {
+            node.shutdown().await;
+            return Err(failure);
+        }
+    };
     let address = node.address();
-    tracing::info!(%site, %address, data = %data.display(), "serving");
+    let kafka = gateway.as_ref().map(|gateway| gateway.address().to_string());
+    tracing::info!(%site, %address, kafka, data = %data.display(), "serving");
     // One line for whoever started this node: it may be used from now on, at this address.
     print_text(&match context.output {
         Output::Table => format!("ready {address}\n"),
@@ -27,7 +37,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     tracing::info!("stopping");
     note("stopping; interrupt again to stop at once");
     tokio::select! {
-        () = node.shutdown() => {
+        () = stop(node, gateway) => {
             tracing::info!("stopped");
             Ok(())
         }
@@ -35,6 +45,19 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
             Err(Failure::new(Exit::Failed, "stopped before the logs were closed; they are checked at the next start"))
         }
     }
+}
+
+fn start_kafka(node: &Node, config: GatewayConfig) -> Result<Gateway, Failure> {
+    Gateway::start(node.broker(), config).map_err(|error| Failure::of(Exit::Failed, &error))
+}
+
+/// Ends the sessions of all listeners, then closes the logs.
+async fn stop(node: Node, gateway: Option<Gateway>) {
+    node.stop();
+    if let Some(gateway) = gateway {
+        gateway.stopped().await;
+    }
+    node.shutdown().await;
 }
 
 /// Asks for as many open files as this process may have: every partition's log holds one, and the

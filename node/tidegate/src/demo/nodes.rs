@@ -158,6 +158,8 @@ impl Site {
         let mut command = Command::new(program);
         command
             .args(["serve", "--output", "json", "--site", name, "--listen", "127.0.0.1:0"])
+            // Another program of this machine may have Kafka's port.
+            .args(["--kafka", "off"])
             .arg("--data")
             .arg(&data)
             // Away from a settings file that may lie here.

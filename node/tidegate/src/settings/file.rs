@@ -140,6 +140,8 @@ fn setting(
                 .to_string(),
         ],
         (Kind::Integer, _) => return Err(wrong_type("a whole number")),
+        (Kind::Boolean, DeValue::Boolean(value)) => vec![value.to_string()],
+        (Kind::Boolean, _) => return Err(wrong_type("true or false")),
         (Kind::List, DeValue::Array(array)) => array
             .iter()
             .map(|item| match item.get_ref() {

@@ -21,6 +21,16 @@ pub enum Key {
     Listen,
     /// `listener.names`
     Names,
+    /// `kafka.listen`
+    KafkaListen,
+    /// `kafka.advertised`
+    KafkaAdvertised,
+    /// `kafka.auto_create`
+    KafkaAutoCreate,
+    /// `kafka.partitions`
+    KafkaPartitions,
+    /// `kafka.rebalance_delay`
+    KafkaRebalanceDelay,
     /// `log.format`
     LogFormat,
     /// `log.level`
@@ -40,6 +50,8 @@ pub enum Kind {
     Text,
     /// A whole number.
     Integer,
+    /// `true` or `false`.
+    Boolean,
     /// An array of strings; separated by commas elsewhere.
     List,
 }
@@ -133,6 +145,59 @@ pub const SETTINGS: &[Setting] = &[
         default: "[]",
         doc: "Names and addresses, beside loopback, that the node's certificate is valid for.\n\
               Used when the certificate is made. Tidegate's own clients need none.",
+    },
+    Setting {
+        key: Key::KafkaListen,
+        section: "kafka",
+        name: "listen",
+        variable: "TIDEGATE_KAFKA",
+        flag: "--kafka",
+        kind: Kind::Text,
+        default: "\"127.0.0.1:9092\"",
+        doc: "TCP address for Kafka's clients; port 0 takes a free one, off leaves the listener out.\n\
+              Plain on loopback; elsewhere TLS, with a certificate of this site for every client.",
+    },
+    Setting {
+        key: Key::KafkaAdvertised,
+        section: "kafka",
+        name: "advertised",
+        variable: "TIDEGATE_KAFKA_ADVERTISED",
+        flag: "--kafka-advertised",
+        kind: Kind::Text,
+        default: "",
+        doc: "Host and port that Kafka's clients are told to connect to, where that is not the\n\
+              listener's own address: behind NAT, or on a listener for all interfaces.",
+    },
+    Setting {
+        key: Key::KafkaAutoCreate,
+        section: "kafka",
+        name: "auto_create",
+        variable: "TIDEGATE_KAFKA_AUTO_CREATE",
+        flag: "",
+        kind: Kind::Boolean,
+        default: "true",
+        doc: "Whether a topic is made when a Kafka client asks for one that does not exist.",
+    },
+    Setting {
+        key: Key::KafkaPartitions,
+        section: "kafka",
+        name: "partitions",
+        variable: "TIDEGATE_KAFKA_PARTITIONS",
+        flag: "",
+        kind: Kind::Integer,
+        default: "1",
+        doc: "Partitions of a topic that a Kafka client makes without saying how many.",
+    },
+    Setting {
+        key: Key::KafkaRebalanceDelay,
+        section: "kafka",
+        name: "rebalance_delay",
+        variable: "TIDEGATE_KAFKA_REBALANCE_DELAY",
+        flag: "",
+        kind: Kind::Text,
+        default: "\"0ms\"",
+        doc: "How long a new consumer group waits for more members before it divides its partitions.\n\
+              Groups of many members start with fewer rounds when it is some seconds.",
     },
     Setting {
         key: Key::LogFormat,
@@ -273,7 +338,7 @@ mod tests {
             for b in &SETTINGS[i + 1..] {
                 assert_ne!((a.section, a.name), (b.section, b.name));
                 assert_ne!(a.variable, b.variable);
-                assert_ne!(a.flag, b.flag);
+                assert!(a.flag != b.flag || a.flag.is_empty());
             }
         }
     }

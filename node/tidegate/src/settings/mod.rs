@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_broker::NodeConfig;
+use tidegate_kafka::GatewayConfig;
 
 use file::RawValue;
 pub use file::ReadFileError;
@@ -122,6 +123,8 @@ pub struct Settings {
     pub node: NodeConfig,
     /// What its log needs.
     pub log: LogSettings,
+    /// What the Kafka listener needs; `None` where there is none.
+    pub kafka: Option<GatewayConfig>,
     /// What commands need.
     pub client: ClientSettings,
     /// The value of each setting as text, and where it was written.

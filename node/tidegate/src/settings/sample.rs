@@ -22,7 +22,10 @@ pub fn sample(set: &BTreeMap<Key, String>) -> String {
         for line in setting.doc.lines() {
             text.push_str(&format!("# {line}\n"));
         }
-        text.push_str(&format!("# {} or {}\n", setting.variable, setting.flag));
+        match setting.flag {
+            "" => text.push_str(&format!("# {}\n", setting.variable)),
+            flag => text.push_str(&format!("# {} or {flag}\n", setting.variable)),
+        }
         match set.get(&setting.key) {
             Some(value) => text.push_str(&format!("{} = {value}\n", setting.name)),
             None if setting.default.is_empty() => {

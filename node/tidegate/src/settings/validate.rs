@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_broker::NodeConfig;
+use tidegate_kafka::GatewayConfig;
 use tidegate_types::{ByteSize, NodeId, SiteName, format_duration, limits, parse_duration};
 use tracing_subscriber::EnvFilter;
 
@@ -105,6 +106,19 @@ pub fn settings(
             Err(error) => Err(error.to_string()),
         }
     });
+    let kafka = kafka(&mut c);
+    let rebalance_delay = c.text(
+        Key::KafkaRebalanceDelay,
+        Duration::ZERO,
+        |delay| format_duration(*delay),
+        |text| match parse_duration(text) {
+            Ok(delay) if delay > MAX_REBALANCE_DELAY => {
+                Err(format!("{text:?} is too long: at most 5m"))
+            }
+            Ok(delay) => Ok(delay),
+            Err(error) => Err(error.to_string()),
+        },
+    );
     let format = c.text(
         Key::LogFormat,
         LogFormat::Text,
@@ -140,12 +154,62 @@ pub fn settings(
         return Err(c.problems);
     }
     Ok(Settings {
-        node: NodeConfig { data, site, node, listen, names, reserve },
+        node: NodeConfig {
+            data,
+            site,
+            node,
+            listen,
+            names,
+            reserve,
+            groups: tidegate_group::Config {
+                initial_rebalance_delay: rebalance_delay,
+                ..tidegate_group::Config::default()
+            },
+        },
+        kafka,
         log: LogSettings { format, level },
         client: ClientSettings { server, tls, timeout },
         effective: c.effective,
     })
 }
+
+/// The Kafka listener's settings.
+fn kafka(c: &mut Checker<'_>) -> Option<GatewayConfig> {
+    let listen = Some(SocketAddr::from(([127, 0, 0, 1], KAFKA_PORT)));
+    let show = |listen: &Option<SocketAddr>| {
+        listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
+    };
+    let listen = c.text(Key::KafkaListen, listen, show, |text| match text {
+        "off" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| {
+            format!("{text:?} is no address with a port: write 127.0.0.1:9092, or off")
+        }),
+    });
+    let show = |told: &Option<(String, u16)>| {
+        told.as_ref().map_or_else(String::new, |(host, port)| format!("{host}:{port}"))
+    };
+    let advertised = c.text(Key::KafkaAdvertised, None, show, |text| {
+        host_and_port(text)?;
+        let (host, port) = text.rsplit_once(':').unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Some((host.to_owned(), port.parse().unwrap_or_default())))
+    });
+    let auto_create = c.text(Key::KafkaAutoCreate, true, bool::to_string, |text| {
+        text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+    });
+    let partitions = c.text(Key::KafkaPartitions, 1, u32::to_string, |text| {
+        let max = limits::MAX_PARTITIONS_PER_TOPIC;
+        let number = text.parse().ok().filter(|number| (1..=max).contains(number));
+        number.ok_or_else(|| format!("{text:?} is no number of partitions from 1 to {max}"))
+    });
+    Some(GatewayConfig { listen: listen?, advertised, auto_create, partitions })
+}
+
+/// TCP port of the Kafka listener: Kafka's own.
+const KAFKA_PORT: u16 = 9092;
+
+/// Longest wait of a new group.
+const MAX_REBALANCE_DELAY: Duration = Duration::from_secs(300);
 
 /// UDP port of the native listener.
 const DEFAULT_PORT: u16 = 9640;

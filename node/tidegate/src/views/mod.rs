@@ -3,6 +3,7 @@
 //! Each view has the stable keys of the JSON output and renders its table. It is made from the
 //! protocol's messages, which may change in form without these keys changing.
 
+mod group;
 mod link;
 mod log;
 mod plugin;
@@ -10,6 +11,7 @@ mod status;
 mod storage;
 mod topic;
 
+pub use group::{GroupView, GroupsView, group_detail, group_table};
 pub use link::{LinkView, link_detail, link_table};
 pub use log::CheckView;
 pub use plugin::{

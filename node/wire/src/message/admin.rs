@@ -7,7 +7,7 @@ use tidegate_types::{
     Secret, SiteName, StartPosition, TopicConfig, TopicId, TopicName,
 };
 
-use super::{AttachmentStatus, ErrorBody, LinkStatus, NodeStatus};
+use super::{AttachmentStatus, ErrorBody, GroupDescription, GroupList, LinkStatus, NodeStatus};
 
 /// A question or a command.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -74,6 +74,23 @@ pub enum Request {
         /// The first record that stays. Gone for good are those before it.
         to: StartPosition,
     },
+    /// All consumer groups.
+    ListGroups,
+    /// One consumer group.
+    DescribeGroup(String),
+    /// Move a consumer group that has no members to another place in a topic.
+    SeekGroup {
+        /// The group.
+        group: String,
+        /// The topic.
+        topic: TopicName,
+        /// The partition; all of them where `None`.
+        partition: Option<PartitionId>,
+        /// The next record that the group reads.
+        to: StartPosition,
+    },
+    /// Delete a consumer group that has no members, and its offsets.
+    DeleteGroup(String),
 }
 
 /// The answer.
@@ -106,6 +123,10 @@ pub enum Response {
     Links(Vec<LinkStatus>),
     /// It could not be done.
     Failed(ErrorBody),
+    /// To [`Request::ListGroups`].
+    Groups(GroupList),
+    /// To [`Request::DescribeGroup`] and [`Request::SeekGroup`].
+    Group(GroupDescription),
 }
 
 /// Asks for an identity under which retries are recognised.

@@ -67,6 +67,20 @@ pub enum ErrorCode {
     Internal,
     /// The disk is full; nothing was written.
     DiskFull,
+    /// A batch whose bytes were changed on the way: its checksum is wrong.
+    CorruptBatch,
+    /// A record's timestamp is further from the node's clock than the topic allows.
+    InvalidTimestamp,
+    /// The topic asks for more replicas in sync than there are.
+    NotEnoughReplicas,
+    /// A name that no topic may have.
+    InvalidName,
+    /// A setting that does not exist, or cannot have this value.
+    InvalidSetting,
+    /// No such consumer group.
+    UnknownGroup,
+    /// The group has members, or reads the topic in question.
+    GroupInUse,
 }
 
 /// An error with what the receiver needs to act on it.

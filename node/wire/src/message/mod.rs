@@ -13,6 +13,7 @@
 
 mod admin;
 mod error;
+mod group;
 mod mirror;
 mod produce;
 mod status;
@@ -26,6 +27,9 @@ pub use admin::{
     PluginDescription, ProducerIdentity, Request, Response, TopicDescription,
 };
 pub use error::{ErrorBody, ErrorCode};
+pub use group::{
+    GroupDescription, GroupKind, GroupList, GroupMember, GroupOffset, GroupSummary, MemberTopic,
+};
 pub use mirror::{
     MirrorAnswer, MirrorBatches, MirrorPartition, MirrorProgress, MirrorReply, MirrorTopic,
     MirrorVerdict, OpenMirror,

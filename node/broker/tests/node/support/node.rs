@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidegate_broker::{Node, NodeConfig};
+use tidegate_broker::{Groups, Node, NodeConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
 use tidegate_types::{NodeId, TopicConfig, TopicName, limits};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
@@ -69,6 +69,11 @@ impl TestNode {
     pub async fn restart(&mut self) {
         self.stop().await;
         self.start_again().await;
+    }
+
+    /// Its group coordinator.
+    pub fn groups(&self) -> &Groups {
+        self.node.as_ref().unwrap().broker().groups()
     }
 
     pub fn data(&self) -> &Path {
@@ -145,6 +150,7 @@ fn config(data: &Path, site: &str, port: u16) -> NodeConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], port)),
         names: Vec::new(),
         reserve: limits::DEFAULT_RESERVE,
+        groups: Default::default(),
     }
 }
 

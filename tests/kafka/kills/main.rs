@@ -1,0 +1,188 @@
+//! An idempotent producer, as a Kafka client is one, while the node is killed again and again.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidegate_kafka_proto::messages::create_topics_request::CreatableTopic;
+use tidegate_kafka_proto::messages::fetch_request::{FetchPartition, FetchTopic};
+use tidegate_kafka_proto::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use tidegate_kafka_proto::messages::{
+    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
+};
+use tidegate_kafka_proto::{ErrorCode, StrBytes};
+use tidegate_kafka_tests::{BatchSpec, Broker, Gone, Typed};
+use tidegate_record::Batches;
+use tidegate_tests::{Node, Seed, scaled};
+
+const TOPIC: &str = "killed";
+const PARTITIONS: i32 = 3;
+const PRODUCE: i16 = 9;
+const FETCH: i16 = 12;
+
+/// Requests on their way, as Kafka's producers have at the most.
+const IN_FLIGHT: usize = 5;
+
+/// Records of one batch.
+const BATCH: u64 = 3;
+
+fn topic() -> StrBytes {
+    StrBytes::from_static_str(TOPIC)
+}
+
+/// A producer for one partition: every batch keeps its sequence until it is acknowledged.
+struct Producer {
+    broker: Broker,
+    partition: i32,
+    id: i64,
+    /// The number of the next record, and its sequence.
+    next: u64,
+    /// Sent and not acknowledged, oldest first: the first record of each batch.
+    waiting: VecDeque<u64>,
+}
+
+impl Producer {
+    fn request(&self, first: u64) -> ProduceRequest {
+        let records: Vec<(String, String)> = (first..first + BATCH)
+            .map(|number| (format!("{number}"), format!("{}:{number}", self.partition)))
+            .collect();
+        let records: Vec<_> = records.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut batch = BatchSpec::of(&records, 1_700_000_000_000);
+        batch.producer = (self.id, 0, first as i32);
+        let partition = PartitionProduceData::default()
+            .with_index(self.partition)
+            .with_records(Some(batch.bytes().into()));
+        let topic = TopicProduceData::default()
+            .with_name(topic().into())
+            .with_partition_data(vec![partition]);
+        ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
+    }
+
+    /// Produces until it is told to stop and all is acknowledged; how many records.
+    fn run(mut self, stop: &AtomicBool, acked: &AtomicU64) -> u64 {
+        while !self.session(stop, acked) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.next
+    }
+
+    /// One connection's life; true once everything is done.
+    fn session(&mut self, stop: &AtomicBool, acked: &AtomicU64) -> bool {
+        let Some(mut client) = Typed::try_open(self.broker) else { return false };
+        // What the last connection left open is sent again, in its order.
+        let again: Vec<u64> = self.waiting.iter().copied().collect();
+        let mut ids: VecDeque<i32> =
+            again.into_iter().map(|first| client.send(PRODUCE, &self.request(first))).collect();
+        loop {
+            while ids.len() < IN_FLIGHT && !stop.load(Ordering::Relaxed) {
+                ids.push_back(client.send(PRODUCE, &self.request(self.next)));
+                self.waiting.push_back(self.next);
+                self.next += BATCH;
+            }
+            let Some(id) = ids.pop_front() else { return true };
+            let answer = match client.receive::<ProduceRequest>(PRODUCE, id) {
+                Ok(answer) => answer,
+                Err(Gone) => return false,
+            };
+            match ErrorCode::from_code(answer.responses[0].partition_responses[0].error_code) {
+                Some(ErrorCode::None) => {
+                    self.waiting.pop_front();
+                    acked.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(error) if error.is_retriable() => return false,
+                error => panic!("partition {}: {error:?}", self.partition),
+            }
+        }
+    }
+}
+
+/// All values of a partition, in order.
+fn read(broker: Broker, partition: i32) -> Vec<String> {
+    let mut client = Typed::open(broker);
+    let (mut values, mut from) = (Vec::new(), 0);
+    loop {
+        let asked = FetchPartition::default()
+            .with_partition(partition)
+            .with_fetch_offset(from)
+            .with_partition_max_bytes(1 << 20);
+        let asked = FetchTopic::default().with_topic(topic().into()).with_partitions(vec![asked]);
+        let request = FetchRequest::default()
+            .with_max_bytes(1 << 20)
+            .with_session_epoch(-1)
+            .with_topics(vec![asked]);
+        let answer = client.ask(FETCH, &request);
+        let found = &answer.responses[0].partitions[0];
+        assert_eq!(found.error_code, 0, "{found:?}");
+        let bytes = found.records.clone().unwrap_or_default();
+        let mut scratch = Vec::new();
+        for batch in Batches::new(&bytes) {
+            let batch = batch.unwrap();
+            let header = *batch.header();
+            for record in batch.body(&mut scratch).unwrap() {
+                let record = record.unwrap();
+                assert_eq!(header.offset_of(&record).get(), values.len() as i64, "no holes");
+                values.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap());
+            }
+            from = header.next_offset().get();
+        }
+        if from >= found.high_watermark {
+            return values;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_record_of_an_idempotent_producer_is_stored_once_through_a_hundred_kills() {
+    let mut rng = Seed::take("kills").rng(0);
+    let mut node = Node::new("edge").with_kafka();
+    node.restart().await;
+    let broker = Broker { address: node.kafka() };
+    let mut client = Typed::open(broker);
+    let made = CreatableTopic::default()
+        .with_name(topic().into())
+        .with_num_partitions(PARTITIONS)
+        .with_replication_factor(1);
+    let answer = client.ask(7, &CreateTopicsRequest::default().with_topics(vec![made]));
+    assert_eq!(answer.topics[0].error_code, 0);
+
+    let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut producers = Vec::new();
+    for partition in 0..PARTITIONS {
+        let identity =
+            client.ask(4, &InitProducerIdRequest::default().with_transaction_timeout_ms(0));
+        assert_eq!(identity.error_code, 0);
+        let producer = Producer {
+            broker,
+            partition,
+            id: identity.producer_id.0,
+            next: 0,
+            waiting: VecDeque::new(),
+        };
+        let (stop, acked) = (stop.clone(), acked.clone());
+        producers.push(std::thread::spawn(move || producer.run(&stop, &acked)));
+    }
+    let kills = scaled(100);
+    for _ in 0..kills {
+        // Something gets through in each life, so that each kill hits a node at work.
+        let before = acked.load(Ordering::Relaxed);
+        tidegate_tests::eventually("an acknowledgement", async || {
+            let now = acked.load(Ordering::Relaxed);
+            if now > before { Ok(()) } else { Err(format!("{now} batches so far")) }
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(rng.below(150))).await;
+        node.kill();
+        node.restart().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for (partition, producer) in (0..PARTITIONS).zip(producers) {
+        let sent = producer.join().expect("a producer ends well");
+        let stored = read(broker, partition);
+        let expected: Vec<String> = (0..sent).map(|n| format!("{partition}:{n}")).collect();
+        assert_eq!(stored.len(), expected.len(), "partition {partition}: records stored, sent");
+        assert!(stored == expected, "partition {partition}: each once, in the order sent");
+        println!("partition {partition}: {sent} records, each once, after {kills} kills");
+    }
+}
