@@ -12,7 +12,7 @@ use tidegate_client::Client;
 use tidegate_tests::files::{StoredLog, read_partition};
 use tidegate_tests::{
     Acked, Load, Node, Rng, check_compacted_log, check_cut_log, check_log, check_unsynced_log,
-    consume,
+    consume, eventually,
 };
 use tidegate_types::{ByteSize, Cleanup, Flush, Offset, TopicConfig, TopicName, WhenFull};
 use tidegate_wire::TopicDescription;

@@ -30,8 +30,8 @@ running() { [ -f "$node/pid" ] && kill -0 "$(cat "$node/pid")" 2>/dev/null; }
 settings() {
     cat <<P
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$((port + 1))
+node.id=0
+controller.quorum.voters=0@127.0.0.1:$((port + 1))
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
 advertised.listeners=PLAINTEXT://127.0.0.1:$port
 controller.listener.names=CONTROLLER

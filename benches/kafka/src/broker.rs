@@ -1,6 +1,6 @@
 //! Brokers as processes of their own: started, killed, started again on what they had stored.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -108,18 +108,39 @@ impl Broker {
             Kind::Kafka => {
                 self.address = format!("127.0.0.1:{}", self.kafka_port);
                 // The script waits for answers by itself; so does what follows, but more closely.
+                self.forget_pid()?;
                 let mut script = self.script("start").stdout(Stdio::null()).spawn()?;
-                let answered = self.wait_for_answers(started);
+                let answered = self.wait_for_answers(started, &mut script);
                 let status = script.wait()?;
-                answered?;
+                // Known before anything fails, so that it is ended all the same.
+                let pid = std::fs::read_to_string(self.pid_file())?;
+                self.pid = pid.trim().parse()?;
                 if !status.success() {
                     return Err(format!("kafka.sh start ended with {status}").into());
                 }
-                let pid = std::fs::read_to_string(self.dir.path().join("pid"))?;
-                self.pid = pid.trim().parse()?;
+                return answered;
             }
         }
-        self.wait_for_answers(started)
+        let Some(mut child) = self.child.take() else {
+            return Err("a broker without a process".into());
+        };
+        let answered = self.wait_for_answers(started, &mut child);
+        self.child = Some(child);
+        answered
+    }
+
+    /// Where the script keeps Kafka's process.
+    fn pid_file(&self) -> PathBuf {
+        self.dir.path().join("pid")
+    }
+
+    /// Lets the script forget a process that was killed: where nobody has waited for it, it is still
+    /// there to be signalled.
+    fn forget_pid(&self) -> Result<(), Failure> {
+        match std::fs::remove_file(self.pid_file()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     fn adopt(&mut self, child: Child, address: String) {
@@ -128,13 +149,19 @@ impl Broker {
         self.address = address;
     }
 
-    /// Waits for its first answers about versions and topics; gives how long that took.
-    fn wait_for_answers(&self, started: Instant) -> Result<Duration, Failure> {
+    /// Waits for its first answers about versions and topics; gives how long that took. Ends with
+    /// what starts it, if that fails.
+    fn wait_for_answers(&self, started: Instant, child: &mut Child) -> Result<Duration, Failure> {
         loop {
             match tidegate_bench::admin::probe(&self.address, PATIENCE) {
                 Ok(()) => return Ok(started.elapsed()),
                 Err(error) if started.elapsed() > PATIENCE => return Err(error.into()),
                 Err(_) => std::thread::sleep(LOOK),
+            }
+            if let Some(status) = child.try_wait()?
+                && !status.success()
+            {
+                return Err(format!("{:?} ended with {status}", self.kind).into());
             }
         }
     }

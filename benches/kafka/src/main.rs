@@ -120,13 +120,14 @@ fn run(arguments: &Arguments, dir: &std::path::Path) -> Result<(), Failure> {
     }
     let mut bench = Bench { setup, runtime, stop, brokers };
     let mut results = Results::default();
-    measure_all(&mut results, &mut bench, arguments.what)?;
+    let measured = measure_all(&mut results, &mut bench, arguments.what);
+    // What there is, is told, even if the rest failed.
     let told = match arguments.output {
         Output::Table => results.text(),
         Output::Json => results.json()?,
     };
     print!("{told}");
-    Ok(())
+    measured
 }
 
 fn measure_all(results: &mut Results, bench: &mut Bench, what: What) -> Result<(), Failure> {

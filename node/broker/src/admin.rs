@@ -21,7 +21,17 @@ use crate::{Broker, error, groups, links, plugins, settings};
 
 /// Answers one request; the payload is what came with it.
 pub(crate) async fn answer(broker: &Arc<Broker>, request: Request, payload: Bytes) -> Response {
-    handle(broker, request, payload).await.unwrap_or_else(Response::Failed)
+    let broker = broker.clone();
+    let handling = whole(async move { handle(&broker, request, payload).await });
+    handling.await.unwrap_or_else(Response::Failed)
+}
+
+/// Does something to its end, even if whoever asked for it goes away meanwhile: a change that
+/// stopped halfway would leave the metadata and what runs apart.
+pub(crate) async fn whole<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ErrorBody>> + Send + 'static,
+) -> Result<T, ErrorBody> {
+    tokio::spawn(work).await.map_err(|stopped| error::internal("a change", &stopped))?
 }
 
 async fn handle(
@@ -141,11 +151,15 @@ impl Broker {
         if_not_exists: bool,
     ) -> Result<Arc<Topic>, ErrorBody> {
         refuse_internal(&name, "made by anyone but the node")?;
-        let _guard = self.changing.lock().await;
-        if if_not_exists && let Some(topic) = self.topics.get(&name) {
-            return Ok(topic);
-        }
-        self.create_topic(NewTopic::of_this_site(name, config)).await
+        let broker = self.clone();
+        whole(async move {
+            let _guard = broker.changing.lock().await;
+            if if_not_exists && let Some(topic) = broker.topics.get(&name) {
+                return Ok(topic);
+            }
+            broker.create_topic(NewTopic::of_this_site(name, config)).await
+        })
+        .await
     }
 
     /// Gives a topic partitions until it has `total`; durable on return. Links that copy it begin
@@ -159,6 +173,11 @@ impl Broker {
         total: u32,
     ) -> Result<Arc<Topic>, ErrorBody> {
         refuse_internal(name, "given more partitions")?;
+        let (broker, name) = (self.clone(), name.clone());
+        whole(async move { broker.grow(&name, total).await }).await
+    }
+
+    async fn grow(self: &Arc<Self>, name: &TopicName, total: u32) -> Result<Arc<Topic>, ErrorBody> {
         let guard = self.changing.lock().await;
         let topic = find(self, name)?;
         let has = topic.config().partitions;
@@ -211,16 +230,21 @@ impl Broker {
     /// If there is no such topic, a link copies it, or it is the node's own.
     pub async fn delete_topic(self: &Arc<Self>, name: &TopicName) -> Result<(), ErrorBody> {
         refuse_internal(name, "deleted")?;
-        let _guard = self.changing.lock().await;
-        let id = find(self, name)?.id;
-        with_logs(self, "announcing the delete", move |logs| logs.doom(id)).await?;
-        let command = Command::DeleteTopic { name: name.clone() };
-        if let Err(refused) = self.submit_command(command).await {
-            with_logs(self, "taking the delete back", move |logs| logs.spare(id)).await?;
-            return Err(refused);
-        }
-        self.topics.remove(name);
-        with_logs(self, "deleting the topic's logs", move |logs| logs.delete_topic(id)).await
+        let (broker, name) = (self.clone(), name.clone());
+        whole(async move {
+            let _guard = broker.changing.lock().await;
+            let id = find(&broker, &name)?.id;
+            with_logs(&broker, "announcing the delete", move |logs| logs.doom(id)).await?;
+            let command = Command::DeleteTopic { name: name.clone() };
+            if let Err(refused) = broker.submit_command(command).await {
+                with_logs(&broker, "taking the delete back", move |logs| logs.spare(id)).await?;
+                return Err(refused);
+            }
+            broker.topics.remove(&name);
+            let doing = "deleting the topic's logs";
+            with_logs(&broker, doing, move |logs| logs.delete_topic(id)).await
+        })
+        .await
     }
 
     /// A producer id that nobody had before.

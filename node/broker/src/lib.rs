@@ -46,7 +46,7 @@ pub use config::NodeConfig;
 pub use groups::{AskError, GROUPS_TOPIC, Groups};
 pub use node::{Broker, Node, StartError};
 pub use offline::topic_names;
-pub use produce::{LEADER_EPOCH, Outcome, PendingAck};
+pub use produce::{LEADER_EPOCH, MAX_REFUSED_RECORDS, Outcome, PendingAck, refused_records};
 pub use topic::{Partition, Topic, Topics};
 
 /// Program and version, as told to the other end.

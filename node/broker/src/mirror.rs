@@ -21,7 +21,7 @@ use tidegate_wire::{ErrorBody, ErrorCode, MirrorBatches, MirrorReply, MirrorTopi
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::Broker;
-use crate::admin::NewTopic;
+use crate::admin::{self, NewTopic};
 use crate::error;
 use crate::topic::{Partition, Topic};
 
@@ -136,7 +136,8 @@ impl Stream {
         source: &MirrorTopic,
         name: TopicName,
     ) -> Result<Vec<(PartitionId, LocalCopy)>, ErrorBody> {
-        let topic = self.find_or_make(source, name).await?;
+        let making = Stream::find_or_make(self.broker.clone(), source.clone(), name);
+        let topic = admin::whole(making).await?;
         topic.take_over();
         let wanted = topic.wanted();
         let waiting = tokio::time::timeout(TAKE_OVER, topic.mirror_writer.clone().lock_owned());
@@ -165,11 +166,10 @@ impl Stream {
     }
 
     async fn find_or_make(
-        &self,
-        source: &MirrorTopic,
+        broker: Arc<Broker>,
+        source: MirrorTopic,
         name: TopicName,
     ) -> Result<Arc<Topic>, ErrorBody> {
-        let broker = &self.broker;
         let _guard = broker.changing.lock().await;
         let site = name.site().map(tidegate_types::SiteName::new).transpose();
         let site = site.map_err(|e| ErrorBody::new(ErrorCode::InvalidRequest, e.to_string()))?;

@@ -99,7 +99,7 @@ pub struct Broker {
     /// Bytes that may still be handed to the log's writer.
     pub(crate) backlog: Arc<Semaphore>,
     /// Held while topics, plugins and links change, so that metadata and what runs stay in line.
-    pub(crate) changing: Mutex<()>,
+    pub(crate) changing: Arc<Mutex<()>>,
     pub(crate) listener: Listener,
     /// What callers are told at their hello.
     pub(crate) local: LocalNode,
@@ -276,7 +276,7 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
         producer_ids: ProducerIds::default(),
         counters: Counters::default(),
         backlog: Arc::new(Semaphore::new(limits::MAX_APPEND_BACKLOG.as_usize())),
-        changing: Mutex::default(),
+        changing: Arc::default(),
         listener,
         local,
         stop: watch::Sender::new(false),

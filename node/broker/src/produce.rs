@@ -9,11 +9,12 @@
 //!
 //! Bytes on their way are bounded by the backlog: staging waits until there is room.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tidegate_log::{AppendMode, AppendRequest, Appended, When};
-use tidegate_record::{Batch, BatchError, BatchHeader};
+use tidegate_record::{Batch, BatchError, BatchHeader, ProducedError, TimestampType};
 use tidegate_types::{
     Acks, LeaderEpoch, MessageTime, Offset, PartitionId, RecordPolicy, Timestamp,
 };
@@ -32,7 +33,8 @@ pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
 /// What became of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outcome {
-    /// Offset of its first record, where it went into the partition it was sent to.
+    /// Offset of its first record, where it went into the partition it was sent to;
+    /// [`Appended::UNKNOWN`] of one that was stored too long ago.
     pub base_offset: Option<Offset>,
     /// Whether it had been stored before.
     pub duplicate: bool,
@@ -117,7 +119,7 @@ impl Broker {
             ));
         };
         let (policy, now) = (target.records(), self.clock.wall());
-        let records = check(&batch, &policy, now)?;
+        let Checked { records, latest } = check(&batch, &policy, now)?;
         if acks == Acks::All && policy.min_insync > 1 {
             let message = format!(
                 "topic {} wants {} replicas in sync, and this node is the only one",
@@ -127,6 +129,10 @@ impl Broker {
         }
         self.counters.taken(records);
         let append_time = (policy.time == MessageTime::Append).then_some(now);
+        let batch = match latest {
+            Some(latest) => corrected(&batch, latest),
+            None => batch,
+        };
         let Some(chain) = topic.chain.load_full() else {
             let part = self.append(&target, batch, records, acks).await?;
             return Ok(PendingAck { parts: vec![part], direct: true, fresh: false, append_time });
@@ -229,8 +235,24 @@ fn stamped(batch: &[u8], now: Timestamp) -> Bytes {
     stamped.freeze()
 }
 
-/// What is checked of every produced batch; its number of records.
-fn check(batch: &Bytes, policy: &RecordPolicy, now: Timestamp) -> Result<u32, ErrorBody> {
+/// The batch with the latest time of its records where its producer put another: times are looked
+/// up by it, and retention goes by it. It is copied, being others' as well.
+fn corrected(batch: &[u8], latest: Timestamp) -> Bytes {
+    let mut corrected = BytesMut::from(batch);
+    tidegate_record::set_max_timestamp(&mut corrected, latest);
+    corrected.freeze()
+}
+
+/// What is known of a batch that was checked.
+struct Checked {
+    /// Its records.
+    records: u32,
+    /// The latest time of any of them, where the header has another.
+    latest: Option<Timestamp>,
+}
+
+/// What is checked of every produced batch.
+fn check(batch: &Bytes, policy: &RecordPolicy, now: Timestamp) -> Result<Checked, ErrorBody> {
     let invalid = |e: &dyn std::fmt::Display| {
         ErrorBody::new(ErrorCode::InvalidRecord, format!("the batch is not valid: {e}"))
     };
@@ -249,50 +271,76 @@ fn check(batch: &Bytes, policy: &RecordPolicy, now: Timestamp) -> Result<u32, Er
         let message = format!("{} bytes follow the batch", rest.len());
         return Err(ErrorBody::new(ErrorCode::InvalidRecord, message));
     }
-    tidegate_record::validate_produced(&parsed).map_err(|e| invalid(&e))?;
+    tidegate_record::validate_produced(&parsed).map_err(|e| match e {
+        ProducedError::AppendTime => ErrorBody::new(ErrorCode::InvalidTimestamp, e.to_string()),
+        e => invalid(&e),
+    })?;
     if parsed.header().attributes.is_transactional() {
         return Err(invalid(&"it belongs to a transaction, and this node has none"));
     }
     // A right checksum over records that nobody can read would fail every consumer.
-    parsed.check_records(&mut Vec::new()).map_err(|e| invalid(&e))?;
+    let latest = parsed.check_times(&mut Vec::new()).map_err(|e| invalid(&e))?;
     if policy.time == MessageTime::Create {
         check_times(&parsed, policy, now).map_err(|e| {
             let message = format!("{e}: see the topic's message.timestamp settings");
             ErrorBody::new(ErrorCode::InvalidTimestamp, message)
         })?;
     }
-    Ok(parsed.header().record_count)
+    let header = parsed.header();
+    let latest = latest.filter(|latest| *latest != header.max_timestamp);
+    Ok(Checked { records: header.record_count, latest })
 }
 
-/// Refuses times too far from the node's clock, where the topic sets a limit. Times before 1970 say
-/// that there is none.
-fn check_times(batch: &Batch<'_>, policy: &RecordPolicy, now: Timestamp) -> Result<(), String> {
-    let far = |span: Option<std::time::Duration>| {
-        span.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
-    };
-    let (before, after) = (far(policy.before), far(policy.after));
-    if before.is_none() && after.is_none() {
-        return Ok(());
+/// How far from the node's clock a topic lets times be.
+struct Span {
+    before: Option<i64>,
+    after: Option<i64>,
+    now: Timestamp,
+}
+
+impl Span {
+    /// `None` where there is no limit.
+    fn of(policy: &RecordPolicy, now: Timestamp) -> Option<Span> {
+        let millis = |span: Option<std::time::Duration>| {
+            span.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+        };
+        let span = Span { before: millis(policy.before), after: millis(policy.after), now };
+        (span.before.is_some() || span.after.is_some()).then_some(span)
     }
+
+    /// What is wrong with a time. A record may say that it has none.
+    fn refuses(&self, time: Timestamp) -> Option<String> {
+        if time == Timestamp::NONE {
+            return None;
+        }
+        let ahead = time.millis().saturating_sub(self.now.millis());
+        let behind = ahead.saturating_neg();
+        if self.after.is_some_and(|after| ahead > after) {
+            return Some(format!("is of {time}, {ahead} ms after now"));
+        }
+        let early = self.before.is_some_and(|before| behind > before);
+        early.then(|| format!("is of {time}, {behind} ms before now"))
+    }
+}
+
+/// Refuses times too far from the node's clock, where the topic sets a limit.
+fn check_times(batch: &Batch<'_>, policy: &RecordPolicy, now: Timestamp) -> Result<(), String> {
+    let Some(span) = Span::of(policy, now) else { return Ok(()) };
     let header = *batch.header();
     let mut scratch = Vec::new();
     // It was read to its end before.
     let records = batch.body(&mut scratch).map_err(|e| e.to_string())?;
     for (at, record) in records.enumerate() {
         let time = header.timestamp_of(&record.map_err(|e| e.to_string())?);
-        let ahead = time.millis().saturating_sub(now.millis());
-        if time.millis() < 0 {
-            continue;
-        }
-        if after.is_some_and(|after| ahead > after) {
-            return Err(format!("record {at} is of {time}, {ahead} ms after now"));
-        }
-        if before.is_some_and(|before| ahead.saturating_neg() > before) {
-            return Err(format!("record {at} is of {time}, {} ms before now", -ahead));
+        if let Some(why) = span.refuses(time) {
+            return Err(format!("record {at} {why}"));
         }
     }
     Ok(())
 }
+
+/// What a record lacks in a compacted topic.
+const NO_KEY: &str = "has no key, which a compacted topic needs";
 
 /// Refuses a record without a key, as Kafka does in a compacted topic.
 fn check_keys(batch: &Bytes) -> Result<(), ErrorBody> {
@@ -302,10 +350,39 @@ fn check_keys(batch: &Bytes) -> Result<(), ErrorBody> {
     let mut scratch = Vec::new();
     for (at, record) in parsed.body(&mut scratch).map_err(|e| unreadable(&e))?.enumerate() {
         if record.map_err(|e| unreadable(&e))?.key.is_none() {
-            let message =
-                format!("record {at} of the batch has no key, which a compacted topic needs");
-            return Err(invalid(message));
+            return Err(invalid(format!("record {at} of the batch {NO_KEY}")));
         }
     }
     Ok(())
+}
+
+/// Most records of one batch that [`refused_records`] names.
+pub const MAX_REFUSED_RECORDS: usize = 1_000;
+
+/// The records for whose sake a batch was refused, by their place in it, each with what is wrong
+/// with it: for listeners whose answers name them. None where the batch as a whole is at fault, and
+/// at most [`MAX_REFUSED_RECORDS`].
+#[must_use]
+pub fn refused_records(
+    partition: &Partition,
+    batch: &[u8],
+    now: Timestamp,
+) -> Vec<(u32, Cow<'static, str>)> {
+    let Ok((parsed, _)) = Batch::parse(batch) else { return Vec::new() };
+    let mut scratch = Vec::new();
+    let Ok(records) = parsed.body(&mut scratch) else { return Vec::new() };
+    let (header, policy, keyed) = (parsed.header(), partition.records(), partition.needs_keys());
+    let span = Span::of(&policy, now).filter(|_| policy.time == MessageTime::Create);
+    let marked = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
+    // A body that cannot be read is no single record's fault.
+    let refused = (0..).zip(records.map_while(Result::ok)).filter_map(|(at, record)| {
+        let why = match &span {
+            _ if marked => Some("is marked as having the broker's time".into()),
+            _ if keyed && record.key.is_none() => Some(NO_KEY.into()),
+            Some(span) => span.refuses(header.timestamp_of(&record)).map(Cow::Owned),
+            None => None,
+        };
+        Some((at, why?))
+    });
+    refused.take(MAX_REFUSED_RECORDS).collect()
 }

@@ -51,14 +51,19 @@ impl Broker {
         change: impl FnOnce(&mut TopicConfig) -> Result<(), ErrorBody>,
     ) -> Result<Arc<Topic>, ErrorBody> {
         refuse_internal(name, "changed")?;
-        let _guard = self.changing.lock().await;
+        let guard = self.changing.clone().lock_owned().await;
         let topic = admin::find(self, name)?;
         let mut config = TopicConfig::clone(&topic.config());
         change(&mut config)?;
-        let command = Command::ConfigureTopic { name: name.clone(), config: config.clone() };
-        self.submit_command(command).await?;
-        topic.configure(config);
-        Ok(topic)
+        let (broker, name) = (self.clone(), name.clone());
+        admin::whole(async move {
+            let _guard = guard;
+            let command = Command::ConfigureTopic { name, config: config.clone() };
+            broker.submit_command(command).await?;
+            topic.configure(config);
+            Ok(topic)
+        })
+        .await
     }
 
     /// Removes the records of one partition that lie before `to`; gives where the log starts then.

@@ -234,7 +234,7 @@ impl ClassicValue {
         if self.members.is_empty() {
             return Ok(());
         }
-        if !self.leader.as_ref().is_some_and(|leader| ids.binary_search(&leader).is_ok()) {
+        if self.leader.as_ref().is_none_or(|leader| ids.binary_search(&leader).is_err()) {
             return problem("the leader is not a member");
         }
         let offers = |name: &String, member: &ClassicMemberValue| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::classic::ClassicGroup;
+use crate::classic::{ClassicGroup, Phase};
 use crate::consumer::ConsumerGroup;
 use crate::effect::{AppendId, Record};
 use crate::format::{Key, encode};
@@ -134,7 +134,7 @@ impl Group {
     /// joined is the generation before.
     pub(crate) fn can_be_written(&self) -> bool {
         match &self.kind {
-            Kind::Classic(group) => group.to_value().is_some(),
+            Kind::Classic(group) => group.phase != Phase::Preparing,
             Kind::Consumer(_) => true,
         }
     }

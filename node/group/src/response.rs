@@ -18,7 +18,7 @@ pub enum Response {
     /// To [`Request::Heartbeat`].
     Heartbeat(Result<(), GroupError>),
     /// To [`Request::Leave`].
-    Leave(Result<Vec<(LeavingMember, Result<(), GroupError>)>, GroupError>),
+    Leave(Result<Vec<Left>, GroupError>),
     /// To [`Request::ConsumerHeartbeat`].
     ConsumerHeartbeat(Result<ConsumerHeartbeatReply, GroupError>),
     /// To [`Request::Commit`].
@@ -38,6 +38,9 @@ pub enum Response {
     /// To [`Request::View`].
     View(Result<GroupView, GroupError>),
 }
+
+/// Who was to leave, and what came of it.
+pub type Left = (LeavingMember, Result<(), GroupError>);
 
 /// By topic, what came of each partition.
 pub type PerPartition<T> = Vec<(String, Vec<(PartitionId, Result<T, GroupError>)>)>;

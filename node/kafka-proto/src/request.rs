@@ -215,8 +215,8 @@ pub fn parse(payload: Bytes) -> Result<ParsedRequest, RequestError> {
     }
     let malformed = |source| RequestError::Malformed { api, preamble, source };
     let (client_id, body) = header(api, version, &payload).map_err(malformed)?;
-    walk(layouts::of(api), version, &payload, body).map_err(malformed)?;
-    let request = decode_all(api, version, payload, body).map_err(malformed)?;
+    let end = walk(layouts::of(api), version, &payload, body).map_err(malformed)?;
+    let request = decode_all(api, version, payload.slice(..end), body).map_err(malformed)?;
     Ok(ParsedRequest { header: RequestHeader { api, version, correlation_id, client_id }, request })
 }
 
@@ -233,9 +233,17 @@ fn header(api: Api, version: i16, payload: &Bytes) -> Result<(Option<StrBytes>, 
     // The client id keeps its old encoding in every version of the header.
     let (client_id, end) = match usize::try_from(len) {
         Ok(len) if len <= payload.len() - start => {
-            let text = StrBytes::from_utf8(payload.slice(start..start + len))
-                .map_err(|_| fail(start, Fault::NotUtf8))?;
-            (Some(text), start + len)
+            let bytes = payload.slice(start..start + len);
+            // Whoever names itself in another encoding is served all the same, as Kafka does.
+            let text = StrBytes::from_utf8(bytes).or_else(|_| {
+                let text = String::from_utf8_lossy(&payload[start..start + len]).into_owned();
+                // It takes more bytes than were sent, and goes into answers.
+                if text.len() > MAX_STRING {
+                    return Err(fail(start, Fault::NotUtf8));
+                }
+                Ok(StrBytes::from_string(text))
+            });
+            (Some(text?), start + len)
         }
         Ok(needed) => {
             return Err(fail(start, Fault::Truncated { needed, left: payload.len() - start }));
@@ -257,7 +265,7 @@ fn decode_all(
     let len = payload.len();
     payload.advance(body);
     let request = decode(api, version, &mut payload);
-    // The walk ended at the last byte. A codec that does not has another idea of the layout.
+    // The walk ended at the last of these bytes. A codec that does not has another idea of the layout.
     let request = match payload.len() {
         left if left > 0 && request.is_ok() => Err(Fault::Trailing { left }),
         _ => request,

@@ -1,27 +1,24 @@
 //! Goes over the bytes of a request by its layout, before anything is made of them.
 //!
 //! Afterwards it is certain that every length and count in it is backed by bytes that are there,
-//! that the limits hold, that no string is anything but UTF-8, and that nothing follows the last
-//! field. The walk allocates nothing and takes time in proportion to the bytes that it has seen.
+//! that the limits hold, and that no string is anything but UTF-8. What follows the last field is
+//! left alone, as Kafka leaves it: librdkafka 2.16 sends some bytes behind a Metadata request. The walk allocates nothing and takes time in proportion to the bytes that it has seen.
 
 use crate::limits::{MAX_ELEMENTS, MAX_STRING, MAX_UNKNOWN_TAGS};
 use crate::malformed::{Fault, Malformed};
 use crate::shape::{Field, Kind, Layout};
 
-/// Walks over `input` from `start` to its end.
+/// Walks over `input` from `start` on, and says where the last field ends.
 pub(crate) fn walk(
     layout: &Layout,
     version: i16,
     input: &[u8],
     start: usize,
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
     let flexible = version >= layout.flexible;
     let mut walker = Walker { input, at: start, version, flexible, elements: 0, unknown_tags: 0 };
     walker.structure(layout.fields)?;
-    match walker.left() {
-        0 => Ok(()),
-        left => Err(walker.fail("body", Fault::Trailing { left })),
-    }
+    Ok(walker.at)
 }
 
 /// Walks over a section of tagged fields that knows no tags, and says where it ends.

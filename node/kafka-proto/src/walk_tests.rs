@@ -143,8 +143,18 @@ fn no_part_of_a_request_is_a_request() {
                 other => panic!("{other}"),
             }
         }
-        let longer = [&whole[..], &[0]].concat();
-        assert_eq!(fault(parse(Bytes::from(longer))).fault, Fault::Trailing { left: 1 });
+    }
+}
+
+#[test]
+fn what_follows_a_request_is_left_alone() {
+    let mut rng = Rng(6);
+    for (api, version) in served() {
+        let layout = layouts::of(api);
+        let (body, _) = Writer::new(&mut rng, layout, version).body(layout);
+        let whole = payload(api, version, &body);
+        let longer = [&whole[..], &[0, 1, 2]].concat();
+        assert_eq!(parse(longer.into()), parse(whole.into()), "{api} {version}");
     }
 }
 
@@ -403,7 +413,11 @@ fn headers_are_read_in_both_versions_and_refused_when_broken() {
     assert_eq!(fault(heartbeat(&[0xff, 0xf0])).fault, Fault::NegativeLength { len: -16 });
     assert_eq!(fault(heartbeat(&[0])).fault, Fault::Truncated { needed: 2, left: 1 });
     assert_eq!(fault(heartbeat(&[0, 5, b'a'])).fault, Fault::Truncated { needed: 5, left: 1 });
-    assert_eq!(fault(heartbeat(&[0, 1, 0xff])).fault, Fault::NotUtf8);
+    // A name in another encoding is told as far as it goes, unless that makes it too long.
+    let latin = heartbeat(&[0, 2, b'a', 0xff]).unwrap();
+    assert_eq!(latin.header.client_id.as_deref(), Some("a\u{fffd}"));
+    let long = [&i16::MAX.to_be_bytes()[..], &[0xff; i16::MAX as usize]].concat();
+    assert_eq!(fault(heartbeat(&long)).fault, Fault::NotUtf8);
     // Version 3 has tagged fields in its header, the body two strings and tagged fields.
     let flexible = [0, 18, 0, 3, 0, 0, 0, 9, 0xff, 0xff, 1, 7, 2, 1, 2, 2, b'x', 2, b'1', 0];
     let parsed = parse(Bytes::copy_from_slice(&flexible)).unwrap();

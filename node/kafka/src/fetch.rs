@@ -13,16 +13,19 @@ use futures_util::stream::FuturesUnordered;
 use tidegate_broker::{LEADER_EPOCH, Partition, Topic};
 use tidegate_kafka_proto::ErrorCode;
 use tidegate_kafka_proto::fetch_response::{
-    EncodedFetch, EpochEnd, FetchPart, PartitionAnswer, RecordsLen, TopicKey, encode,
+    CurrentLeader, EncodedFetch, EpochEnd, FetchAnswer, FetchPart, PartitionAnswer, RecordsLen,
+    TOPIC_IDS_SINCE, TopicKey, encode,
 };
 use tidegate_kafka_proto::fetch_session::{Fetch, FetchPosition, FetchSessions, FetchTarget};
-use tidegate_kafka_proto::messages::FetchRequest;
+use tidegate_kafka_proto::messages::{BrokerId, FetchRequest};
 use tidegate_log::{FileRange, ReadError};
 use tidegate_types::{ByteSize, LeaderEpoch, Offset, TopicName};
 use tokio::time::Instant;
 
 use crate::connection::{Part, Reply};
 use crate::limits::MAX_FETCH_WAIT;
+use crate::metadata::broker_id;
+use crate::offsets::ISOLATION_LEVELS;
 use crate::{Shared, offsets};
 
 /// What a client reads that wants decided transactions only.
@@ -30,6 +33,9 @@ const READ_COMMITTED: i8 = 1;
 
 /// First version whose answers can say that the reader's log parts from this one.
 const DIVERGENCE_FROM: i16 = 12;
+
+/// First version whose answers say who leads a partition that this node does not.
+const LEADERS_FROM: i16 = 16;
 
 /// The sessions of all clients.
 pub(crate) type Sessions = Mutex<FetchSessions>;
@@ -51,6 +57,9 @@ pub(crate) async fn answer(
     correlation_id: i32,
     request: FetchRequest,
 ) -> Reply {
+    if !ISOLATION_LEVELS.contains(&request.isolation_level) {
+        return reply(version, correlation_id, &refused(version, &request));
+    }
     let now = shared.broker.clock().monotonic();
     let fetch = lock(&shared.sessions).handle_request(now, version, &request);
     let reading = Reading::new(shared, version, &request, &fetch);
@@ -58,7 +67,24 @@ pub(crate) async fn answer(
     let random = rand_u32();
     let now = shared.broker.clock().monotonic();
     let answer = lock(&shared.sessions).handle_results(now, random, fetch, results);
-    match encode(version, correlation_id, &answer) {
+    reply(version, correlation_id, &answer)
+}
+
+/// Refuses a fetch as a whole. Versions without an error of the whole have it in every partition.
+fn refused(version: i16, request: &FetchRequest) -> FetchAnswer<Found> {
+    let mut answer = FetchAnswer::new(ErrorCode::InvalidRequest, request.session_id);
+    for topic in request.topics.iter().filter(|_| version < TOPIC_IDS_SINCE) {
+        for partition in &topic.partitions {
+            let mut failed = failed(partition.partition, ErrorCode::InvalidRequest);
+            failed.aborted = Some(Vec::new());
+            answer.push(TopicKey::of_topic(version, topic), failed);
+        }
+    }
+    answer
+}
+
+fn reply(version: i16, correlation_id: i32, answer: &FetchAnswer<Found>) -> Reply {
+    match encode(version, correlation_id, answer) {
         Ok(encoded) => Reply::Parts(parts(&encoded)),
         Err(error) => {
             tracing::error!(%error, "a fetch cannot be answered");
@@ -99,17 +125,28 @@ struct Reading {
     max_bytes: usize,
     committed: bool,
     version: i16,
+    node: BrokerId,
 }
 
 impl Reading {
     fn new(shared: &Shared, version: i16, request: &FetchRequest, fetch: &Fetch) -> Reading {
         let mut found: BTreeMap<&TopicKey, Result<Arc<Topic>, ErrorCode>> = BTreeMap::new();
         let (mut targets, mut numbers) = (Vec::new(), Vec::new());
+        // Nobody replicates from here: whoever says so takes this node for another.
+        let is_replica = request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0;
         for FetchTarget { topic, partition, position } in fetch.targets() {
             let of = found.entry(topic).or_insert_with(|| find(shared, topic));
             let of = of.as_ref().map_err(|code| *code);
             let known = of.and_then(|topic| offsets::partition(Some(topic), *partition));
-            targets.push(Target { position: *position, partition: known });
+            let known = match known {
+                Ok(_) if is_replica => Err(ErrorCode::NotLeaderOrFollower),
+                known => known,
+            };
+            let mut position = *position;
+            if version < DIVERGENCE_FROM {
+                position.last_fetched_epoch = offsets::UNKNOWN_EPOCH;
+            }
+            targets.push(Target { position, partition: known });
             numbers.push(*partition);
         }
         Reading {
@@ -119,6 +156,7 @@ impl Reading {
             max_bytes: usize::try_from(request.max_bytes).unwrap_or(0),
             committed: request.isolation_level == READ_COMMITTED,
             version,
+            node: broker_id(&shared.broker),
         }
     }
 
@@ -182,12 +220,12 @@ impl Reading {
         &self,
         target: &Target,
         number: i32,
-        found: Result<Option<FileRange>, ErrorCode>,
+        found: Result<Placed, ErrorCode>,
     ) -> PartitionAnswer<Found> {
-        let (partition, range) = match (&target.partition, found) {
-            (Ok(partition), Ok(range)) => (partition, range),
-            (Err(code), _) => return failed(number, *code),
-            (_, Err(code)) => return failed(number, code),
+        let (partition, placed) = match (&target.partition, found) {
+            (Ok(partition), Ok(placed)) => (partition, placed),
+            (Err(code), _) => return self.fail(number, *code),
+            (_, Err(code)) => return self.fail(number, code),
         };
         let high_watermark = partition.high_watermark().get();
         let mut answer = PartitionAnswer::new(number, Found::default());
@@ -196,13 +234,26 @@ impl Reading {
         answer.last_stable_offset = high_watermark;
         answer.log_start_offset = partition.log().offsets().start.get();
         answer.aborted = self.committed.then(Vec::new);
-        if self.version >= DIVERGENCE_FROM
-            && let Some(diverging) = divergence(partition, &target.position)
-        {
-            answer.diverging_epoch = Some(diverging);
-            return answer;
+        match placed {
+            Placed::Records(range) => answer.records = Found(Some(range)),
+            Placed::Nothing => {}
+            Placed::Diverging(end) => answer.diverging_epoch = Some(end),
         }
-        answer.records = Found(range);
+        answer
+    }
+
+    fn fail(&self, number: i32, code: ErrorCode) -> PartitionAnswer<Found> {
+        let mut answer = failed(number, code);
+        match code {
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => {
+                answer.aborted = Some(Vec::new());
+            }
+            ErrorCode::NotLeaderOrFollower if self.version >= LEADERS_FROM => {
+                let (leader_id, leader_epoch) = (self.node.0, LEADER_EPOCH.get());
+                answer.current_leader = Some(CurrentLeader { leader_id, leader_epoch });
+            }
+            _ => {}
+        }
         answer
     }
 }
@@ -236,6 +287,15 @@ fn divergence(partition: &Partition, position: &FetchPosition) -> Option<EpochEn
 /// Not all that is wanted is in memory.
 struct OnDisk;
 
+/// What a partition has for a reader.
+enum Placed {
+    Records(FileRange),
+    /// It has all, or the answer is full.
+    Nothing,
+    /// Its log parts from this one here.
+    Diverging(EpochEnd),
+}
+
 type Located = Result<Option<FileRange>, ErrorCode>;
 
 /// Finds the records of every partition, in turn, until the answer is full.
@@ -243,23 +303,29 @@ fn locate_all(
     targets: &[Target],
     max_bytes: usize,
     locate: impl Fn(&Partition, Offset, Offset, ByteSize) -> Result<Located, OnDisk>,
-) -> Result<Vec<Located>, OnDisk> {
+) -> Result<Vec<Result<Placed, ErrorCode>>, OnDisk> {
     let mut left = max_bytes;
     let mut none_yet = true;
     let mut all = Vec::with_capacity(targets.len());
     for target in targets {
         let located = match check(target) {
             Err(code) => Err(code),
-            Ok((_, from, end)) if from >= end || (left == 0 && !none_yet) => Ok(None),
-            Ok((partition, from, end)) => {
+            Ok(Readable::Diverging(end)) => Ok(Placed::Diverging(end)),
+            Ok(Readable::Range { from, end, .. }) if from >= end || (left == 0 && !none_yet) => {
+                Ok(Placed::Nothing)
+            }
+            Ok(Readable::Range { partition, from, end }) => {
                 let wanted = usize::try_from(target.position.max_bytes).unwrap_or(0);
                 let max = wanted.min(left);
                 let found = locate(partition, from, end, ByteSize::bytes(max as u64))?;
                 // A batch that is larger than the limit is given to the first partition alone.
-                found.map(|range| range.filter(|range| none_yet || range.len <= max))
+                found.map(|range| match range {
+                    Some(range) if none_yet || range.len <= max => Placed::Records(range),
+                    _ => Placed::Nothing,
+                })
             }
         };
-        if let Ok(Some(range)) = &located {
+        if let Ok(Placed::Records(range)) = &located {
             left = left.saturating_sub(range.len);
             none_yet = false;
         }
@@ -268,16 +334,32 @@ fn locate_all(
     Ok(all)
 }
 
-/// Whether the reader may read there: the partition, the offset, and the end of what it may see.
-fn check(target: &Target) -> Result<(&Partition, Offset, Offset), ErrorCode> {
+/// What a reader may do at its place.
+enum Readable<'a> {
+    /// Read from there up to the end of what it may see.
+    Range { partition: &'a Partition, from: Offset, end: Offset },
+    /// Find out what it has that is not here.
+    Diverging(EpochEnd),
+}
+
+/// Whether the reader may read where it wants to.
+fn check(target: &Target) -> Result<Readable<'_>, ErrorCode> {
     let partition = target.partition.as_ref().map_err(|code| *code)?;
-    offsets::check_epoch(target.position.current_leader_epoch)?;
+    // A fetch whose epoch is negative says nothing by it.
+    offsets::check_epoch(target.position.current_leader_epoch.max(offsets::UNKNOWN_EPOCH))?;
     let from = Offset(target.position.fetch_offset);
     let offsets = partition.log().offsets();
-    if from < offsets.start || from > offsets.end {
+    if from < offsets.start {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    Ok((partition, from, partition.high_watermark()))
+    // One whose log parts from this one may well have read beyond the end.
+    if let Some(end) = divergence(partition, &target.position) {
+        return Ok(Readable::Diverging(end));
+    }
+    if from > offsets.end {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    Ok(Readable::Range { partition, from, end: partition.high_watermark() })
 }
 
 fn locate_in_memory(

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 pub(crate) use self::partitions::{MAX_DESCRIBED, describe_partitions};
 use crate::errors::{self, text};
-use crate::produce::is_internal;
+use crate::produce::{is_internal, is_reserved};
 use crate::{Shared, topics};
 
 /// First version in which a topic is found by its id.
@@ -161,7 +161,8 @@ fn topic_answer(
         Err(missing) => MetadataResponseTopic::default()
             .with_error_code(missing.code.code())
             .with_name(missing.name)
-            .with_topic_id(missing.id),
+            .with_topic_id(missing.id)
+            .with_topic_authorized_operations(operations),
     }
 }
 
@@ -213,10 +214,6 @@ async fn named(
     let mut seen = HashSet::with_capacity(asked.len());
     let mut found = Vec::with_capacity(asked.len());
     for MetadataRequestTopic { topic_id, name, .. } in asked {
-        // A topic has many partitions and is asked for in a few bytes: twice is not told twice.
-        if !seen.insert((topic_id, name.clone())) {
-            continue;
-        }
         let topic = match name {
             Some(name) if topic_id.is_nil() => by_name(shared, name, may_create).await,
             _ => match shared.broker.topics().by_id(TopicId(topic_id)) {
@@ -224,7 +221,14 @@ async fn named(
                 None => Err(Missing { name: None, id: topic_id, code: ErrorCode::UnknownTopicId }),
             },
         };
-        found.push(topic);
+        // A topic has many partitions and is asked for in a few bytes: twice is not told twice.
+        let key = match &topic {
+            Ok(known) => (known.id, None),
+            Err(missing) => (missing.id, missing.name.clone()),
+        };
+        if seen.insert(key) {
+            found.push(topic);
+        }
     }
     found
 }
@@ -240,7 +244,8 @@ async fn by_name(
         return Ok(Known::new(&topic));
     }
     // A link makes mirrors, and the groups' coordinator its own topic: they may yet come.
-    if !may_create || topic.site().is_some() || is_internal(&topic) {
+    let made_otherwise = topic.site().is_some() || is_internal(&topic) || is_reserved(&name);
+    if !may_create || made_otherwise {
         return Err(missing(ErrorCode::UnknownTopicOrPartition));
     }
     if topics::collision(&shared.broker, &topic).is_some() {

@@ -1,5 +1,6 @@
 //! Where things are in a log: ListOffsets, OffsetForLeaderEpoch, DescribeProducers.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tidegate_broker::{LEADER_EPOCH, Partition, Topic};
@@ -34,6 +35,12 @@ mod special {
     pub(super) const EARLIEST_PENDING_UPLOAD: (i64, i16) = (-6, 11);
 }
 
+/// Of a client that does not know in which epoch the leader is.
+pub(crate) const UNKNOWN_EPOCH: i32 = -1;
+
+/// Isolation levels: all records, or those of decided transactions. Here they are the same.
+pub(crate) const ISOLATION_LEVELS: RangeInclusive<i8> = 0..=1;
+
 /// First version whose answers tell the leader epoch.
 const EPOCHS_FROM: i16 = 4;
 
@@ -52,10 +59,11 @@ pub(crate) fn partition(
     found.ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
-/// Whether the client knows the leader that this node is. A negative epoch says nothing.
+/// Whether the client knows the leader that this node is.
 pub(crate) fn check_epoch(epoch: i32) -> Result<(), ErrorCode> {
     match epoch {
-        epoch if epoch < 0 || epoch == LEADER_EPOCH.get() => Ok(()),
+        UNKNOWN_EPOCH => Ok(()),
+        epoch if epoch == LEADER_EPOCH.get() => Ok(()),
         epoch if epoch < LEADER_EPOCH.get() => Err(ErrorCode::FencedLeaderEpoch),
         _ => Err(ErrorCode::UnknownLeaderEpoch),
     }
@@ -77,7 +85,8 @@ pub(crate) async fn list(
             if asked.partitions[..at].iter().any(same) {
                 continue;
             }
-            let found = if asked.partitions[at + 1..].iter().any(same) {
+            let twice = asked.partitions[at + 1..].iter().any(same);
+            let found = if twice || !ISOLATION_LEVELS.contains(&request.isolation_level) {
                 Err(ErrorCode::InvalidRequest)
             } else {
                 list_one(topic.as_ref(), version, partition).await

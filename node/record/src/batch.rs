@@ -2,6 +2,8 @@
 
 use std::iter::FusedIterator;
 
+use tidegate_types::Timestamp;
+
 use crate::layout::{HEADER_LEN, checksum};
 use crate::records::Records;
 use crate::{BatchError, BatchHeader, Compression, codec};
@@ -77,6 +79,18 @@ impl<'a> Batch<'a> {
     /// The first thing wrong with it.
     pub fn check_records(&self, scratch: &mut Vec<u8>) -> Result<(), BatchError> {
         self.body(scratch)?.try_for_each(|record| record.map(drop))
+    }
+
+    /// As [`check_records`](Batch::check_records), and finds the latest time of any record: some
+    /// producers put another one into the header. `None` if there are no records.
+    ///
+    /// # Errors
+    /// The first thing wrong with the body.
+    pub fn check_times(&self, scratch: &mut Vec<u8>) -> Result<Option<Timestamp>, BatchError> {
+        self.body(scratch)?.try_fold(None, |latest, record| {
+            let time = self.header.timestamp_of(&record?);
+            Ok(latest.max(Some(time)))
+        })
     }
 }
 

@@ -55,6 +55,6 @@ pub use compression::{Compression, ParseCompressionError};
 pub use error::{BatchError, RecordError};
 pub use header::{Attributes, BatchHeader, TimestampType, peek_len};
 pub use layout::HEADER_LEN;
-pub use patch::{set_append_time, set_base_offset, set_leader_epoch};
+pub use patch::{set_append_time, set_base_offset, set_leader_epoch, set_max_timestamp};
 pub use produced::{ProducedError, validate_produced};
 pub use records::{Headers, HeadersIter, Record, Records};

@@ -30,7 +30,15 @@ pub fn set_leader_epoch(batch: &mut [u8], epoch: LeaderEpoch) {
 pub fn set_append_time(batch: &mut [u8], now: Timestamp) {
     // The bit is in the low byte of the big-endian field.
     batch[layout::ATTRIBUTES + 1] |= layout::APPEND_TIME_BIT as u8;
-    put(batch, layout::MAX_TIMESTAMP, now.0.to_be_bytes());
+    set_max_timestamp(batch, now);
+}
+
+/// Sets the latest time of the batch's records, and computes the CRC anew.
+///
+/// # Panics
+/// If `batch` is shorter than a header.
+pub fn set_max_timestamp(batch: &mut [u8], latest: Timestamp) {
+    put(batch, layout::MAX_TIMESTAMP, latest.0.to_be_bytes());
     let crc = checksum(batch);
     put(batch, layout::CRC, crc.to_be_bytes());
 }

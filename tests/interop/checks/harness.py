@@ -1,10 +1,11 @@
 """Runs named checks one after the other, each with a time limit, and prints what became of each.
 
 Scripts beside this one are run in environments of their own, so it uses the standard library alone.
-What it prints is read by driver/check.py.
+What it prints is read by driver/script.py.
 """
 
 import asyncio
+import faulthandler
 import inspect
 import json
 import os
@@ -94,6 +95,8 @@ def _outcome(function, bootstrap, limit):
 def main():
     """script BOOTSTRAP [NAME]...: runs all checks, or those that are named."""
     bootstrap, wanted = sys.argv[1], sys.argv[2:]
+    # Clients with C inside may take the process with them.
+    faulthandler.enable()
     chosen = [entry for entry in _CHECKS if not wanted or entry[0] in wanted]
     print(json.dumps({"plan": [name for name, _, _ in chosen]}), flush=True)
     for name, function, limit in chosen:

@@ -1,4 +1,4 @@
-// kafkajs as its users use it. What it prints is read by driver/check.py.
+// kafkajs as its users use it. What it prints is read by driver/script.py.
 'use strict';
 
 const { AssertionError, deepStrictEqual, ok, strictEqual } = require('node:assert');

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from . import process
-from .check import Broken
+from .check import Broken, Missing
 from .place import CHECKOUT, HERE, cache
 
 READY_LIMIT = 60
@@ -28,7 +28,7 @@ class Given:
         self.kind = "given"
         self.bootstrap = bootstrap
 
-    def start(self, logs, partitions):
+    def start(self, logs, partitions, port=None):
         pass
 
     def stop(self):
@@ -46,10 +46,10 @@ class Node:
         self._child = None
         self._place = None
 
-    def start(self, logs, partitions):
-        self._place = Path(tempfile.mkdtemp(prefix="tidegate-interop-"))
+    def start(self, logs, partitions, port=None):
         native, kafka = free_ports(2)
-        self.bootstrap = f"127.0.0.1:{kafka}"
+        self.bootstrap = f"127.0.0.1:{wanted(port) or kafka}"
+        self._place = Path(tempfile.mkdtemp(prefix="tidegate-interop-"))
         self._log = logs / "node.log"
         environment = dict(os.environ, TIDEGATE_KAFKA_PARTITIONS=str(partitions))
         with open(self._log, "ab") as log:
@@ -108,9 +108,9 @@ class Kafka:
         self._environment = {}
         self._place = None
 
-    def start(self, logs, partitions):
+    def start(self, logs, partitions, port=None):
+        port = wanted(port) or adjacent_ports()
         self._place = Path(tempfile.mkdtemp(prefix="kafka-interop-"))
-        port = adjacent_ports()
         self.bootstrap = f"127.0.0.1:{port}"
         self._environment = {
             "KAFKA_DATA": str(self._place),
@@ -158,6 +158,24 @@ def version(kind, path=None):
     return kind
 
 
+def wanted(port):
+    """The port that a suite insists on, if it does."""
+    if port is not None and not is_free(port):
+        raise Missing(f"needs port {port}, which is taken")
+    return port
+
+
+def is_free(port):
+    with socket.socket() as one:
+        # As servers do: connections of an earlier one may still linger.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+            return True
+        except (OSError, OverflowError):
+            return False
+
+
 def free_ports(count):
     """Ports on loopback that were free a moment ago."""
     sockets = [socket.socket() for _ in range(count)]
@@ -174,12 +192,8 @@ def adjacent_ports():
     """A free port whose successor is free too."""
     for _ in range(100):
         (port,) = free_ports(1)
-        try:
-            with socket.socket() as one:
-                one.bind(("127.0.0.1", port + 1))
+        if is_free(port + 1):
             return port
-        except (OSError, OverflowError):
-            continue
     raise Broken("no two free ports side by side")
 
 

@@ -1,6 +1,5 @@
 """What a suite reports: one outcome per named check."""
 
-import json
 from dataclasses import dataclass, replace
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
@@ -26,29 +25,3 @@ class Missing(Exception):
 
 class Broken(Exception):
     """A suite could not be installed or started: it counts as failed, with this as the message."""
-
-
-def read_script(text):
-    """The checks of a script of ours, from what it printed.
-
-    Its first line of JSON is the plan, {"plan": [names]}; each check follows as {"test", "outcome",
-    "seconds", "detail"}. Other lines are left aside. A check that is planned and never reported has
-    failed: the script hung or died there.
-    """
-    plan, seen = [], {}
-    for line in text.splitlines():
-        if not line.startswith("{"):
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if "plan" in entry:
-            plan = entry["plan"]
-        elif "test" in entry:
-            seen[entry["test"]] = Check(
-                entry["test"], entry["outcome"], entry.get("seconds", 0.0), entry.get("detail", "")
-            )
-    if not plan:
-        raise Broken("the script ended without a plan: " + text[-300:].strip())
-    return [seen.get(name, Check(name, FAILED, detail="was never finished")) for name in plan]

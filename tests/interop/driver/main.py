@@ -88,7 +88,8 @@ def run_suite(suite, make, parsed):
         if parsed.install:
             return row
         broker = make()
-        broker.start(logs, getattr(suite, "PARTITIONS", brokers.PARTITIONS))
+        partitions = getattr(suite, "PARTITIONS", brokers.PARTITIONS)
+        broker.start(logs, partitions, getattr(suite, "PORT", None))
         entries = expected.load(suite.NAME, broker.kind)
         began = time.monotonic()
         try:

@@ -2,7 +2,8 @@
 
 A suite is a module with NAME, VERSION, SUMMARY, IN_CI, `install(log)`, which puts what it needs
 into the cache once, and `run(context)`, which returns its checks. Where a tool is missing,
-`install` raises Missing and the suite is skipped.
+`install` raises Missing and the suite is skipped. PARTITIONS and PORT say what its tests take for
+granted of the broker.
 """
 
 from . import (

@@ -1,7 +1,6 @@
 """aiokafka, the Python client without C: checks of ours that use it as its users do."""
 
-from driver import process, python
-from driver.check import read_script
+from driver import python, script
 from driver.place import HERE
 
 NAME = "aiokafka"
@@ -17,6 +16,5 @@ def install(log):
 
 def run(context):
     interpreter = install(context.logs / "install.log")
-    command = [interpreter, HERE / "checks" / "aiokafka_checks.py", context.bootstrap]
-    _, text = process.output(command, context.logs / "checks.log", limit=1200)
-    return read_script(text)
+    command = [interpreter, HERE / "checks" / "aiokafka_checks.py"]
+    return script.run(command, context.bootstrap, context.logs / "checks.log")

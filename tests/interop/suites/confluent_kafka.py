@@ -1,7 +1,6 @@
 """confluent-kafka, the Python client on librdkafka: checks of ours that use it as its users do."""
 
-from driver import process, python
-from driver.check import read_script
+from driver import python, script
 from driver.place import HERE
 
 NAME = "confluent-kafka"
@@ -16,6 +15,5 @@ def install(log):
 
 def run(context):
     interpreter = install(context.logs / "install.log")
-    command = [interpreter, HERE / "checks" / "confluent_checks.py", context.bootstrap]
-    _, text = process.output(command, context.logs / "checks.log", limit=1200)
-    return read_script(text)
+    command = [interpreter, HERE / "checks" / "confluent_checks.py"]
+    return script.run(command, context.bootstrap, context.logs / "checks.log")

@@ -2,8 +2,7 @@
 
 import sys
 
-from driver import process
-from driver.check import read_script
+from driver import process, script
 from driver.place import HERE
 
 NAME = "java"
@@ -34,8 +33,6 @@ def install(log):
 
 
 def run(context):
-    command = [sys.executable, HERE / "checks" / "java_checks.py", context.bootstrap]
-    if context.ci:
-        command += CI_CHECKS
-    _, text = process.output(command, context.logs / "checks.log", limit=2400)
-    return read_script(text)
+    command = [sys.executable, HERE / "checks" / "java_checks.py"]
+    only = CI_CHECKS if context.ci else ()
+    return script.run(command, context.bootstrap, context.logs / "checks.log", only, limit=2400)

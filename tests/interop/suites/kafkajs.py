@@ -4,8 +4,8 @@ import re
 import shutil
 import subprocess
 
-from driver import process
-from driver.check import Missing, read_script
+from driver import process, script
+from driver.check import Missing
 from driver.place import HERE, installed
 
 NAME = "kafkajs"
@@ -38,7 +38,5 @@ def install(log):
 def run(context):
     folder = packages(context.logs / "install.log")
     # Node.js resolves packages from where the script lies.
-    script = shutil.copy(HERE / "checks" / "kafkajs_checks.cjs", folder)
-    command = ["node", script, context.bootstrap]
-    _, text = process.output(command, context.logs / "checks.log", cwd=folder, limit=1200)
-    return read_script(text)
+    copy = shutil.copy(HERE / "checks" / "kafkajs_checks.cjs", folder)
+    return script.run(["node", copy], context.bootstrap, context.logs / "checks.log", cwd=folder)

@@ -4,8 +4,8 @@ import re
 import subprocess
 import sys
 
-from driver import process
-from driver.check import read_script
+from driver import process, script
+from driver.check import Missing
 from driver.place import HERE
 
 NAME = "kcat"
@@ -19,10 +19,9 @@ def install(log):
     text = subprocess.run(["kcat", "-V"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"Version (\S+).*?librdkafka (\S+)", text, re.S)
     if not found or not found.group(1).startswith(VERSION):
-        raise process.Missing(f"needs kcat {VERSION}, found: {text.strip()[:80]}")
+        raise Missing(f"needs kcat {VERSION}, found: {text.strip()[:80]}")
 
 
 def run(context):
-    command = [sys.executable, HERE / "checks" / "kcat_checks.py", context.bootstrap]
-    _, text = process.output(command, context.logs / "kcat.log", limit=900)
-    return read_script(text)
+    command = [sys.executable, HERE / "checks" / "kcat_checks.py"]
+    return script.run(command, context.bootstrap, context.logs / "checks.log")

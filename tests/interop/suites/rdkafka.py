@@ -13,6 +13,11 @@ SUMMARY = "the Rust crate's own tests, from the crate"
 IN_CI = False
 # Of a topic made by its first use: what these tests count on.
 PARTITIONS = 3
+# Some of them ask for no other address.
+PORT = 9092
+
+# The name of what stands for tests that were never finished.
+HUNG = "(hung)"
 
 SUITES = (
     "test_admin",
@@ -51,24 +56,27 @@ def install(log):
 
 
 def run(context):
-    source = tree(context.logs / "install.log")
-    named = {**environment(), "KAFKA_HOST": context.bootstrap, "RUST_BACKTRACE": "0"}
     checks = []
     for suite in SUITES:
-        command = [
-            "cargo",
-            "test",
-            "--locked",
-            "--offline",
-            "--test",
-            suite,
-            "--",
-            "--test-threads=2",
-        ]
-        log = context.logs / f"{suite}.log"
-        status, text = process.output(command, log, source, named, 600)
-        checks += read(suite, status, text)
+        for check in run_tests(context, suite):
+            name = check.name.partition("::")[2]
+            if check.outcome == FAILED and name != HUNG:
+                # Once more, alone: some count on a broker that has long been up.
+                again = run_tests(context, suite, name, "--exact")
+                if [one.outcome for one in again] == [PASSED]:
+                    check = again[0].after_retry()
+            checks.append(check)
     return checks
+
+
+def run_tests(context, suite, *only):
+    """Runs the tests of one file, or some of them."""
+    source = tree(context.logs / "install.log")
+    named = {**environment(), "KAFKA_HOST": context.bootstrap, "RUST_BACKTRACE": "0"}
+    command = ["cargo", "test", "--locked", "--offline", "--test", suite, "--", "--test-threads=2"]
+    log = context.logs / f"{suite}.log"
+    status, text = process.output([*command, *only], log, source, named, 600)
+    return read(suite, status, text)
 
 
 def read(suite, status, text):
@@ -84,7 +92,7 @@ def read(suite, status, text):
     missing = int(running.group(1)) - len(checks)
     if missing > 0:
         checks.append(
-            Check(f"{suite}::(hung)", FAILED, detail=f"{missing} tests were never finished")
+            Check(f"{suite}::{HUNG}", FAILED, detail=f"{missing} tests were never finished")
         )
     return checks
 

@@ -57,7 +57,9 @@ impl Producer {
         let topic = TopicProduceData::default()
             .with_name(topic().into())
             .with_partition_data(vec![partition]);
-        ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
+        ProduceRequest::default()
+            .with_transactional_id(None)
+            .with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
     }
 
     /// Produces until it is told to stop and all is acknowledged; how many records.

@@ -82,11 +82,15 @@ struct Toy {
 /// If it cannot listen, or the disk fails.
 pub fn serve(dir: &Path) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready {}", listener.local_addr()?)?;
+    out.flush()?;
+    serve_on(&listener, dir)
+}
+
+fn serve_on(listener: &TcpListener, dir: &Path) -> Result<(), Failure> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "ready {address}")?;
-    out.flush()?;
     let topics = BTreeMap::new();
     let mut toy = Toy { dir: dir.to_owned(), address, topics, made: 0 };
     let mut connections: Vec<Connection> = Vec::new();
@@ -399,4 +403,47 @@ fn spoken() -> ApiVersionsResponse {
         true
     });
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_bench::{ByteSize, End, Fetch, Load, Produce, Stop, Target, admin};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_written_is_read_and_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let folder = dir.path().to_owned();
+        // Lives as long as the test's process.
+        std::thread::spawn(move || serve_on(&listener, &folder).unwrap());
+        let target = Target::Kafka { address };
+        for (name, setting) in [("durable", None), ("cached", Some(("flush", "os")))] {
+            let mut produce = Produce::new(target.clone());
+            let setting = setting.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            produce.load = Load {
+                topic: Some(name.parse().unwrap()),
+                topic_settings: setting.into_iter().collect(),
+                partitions: 3,
+                connections: 2,
+                end: End::Records(20_000),
+                ..produce.load
+            };
+            let written = produce.run(&Stop::new()).await.unwrap();
+            assert!(written.records >= 20_000 && written.errors.is_empty());
+
+            let mut fetch = Fetch::new(target.clone());
+            fetch.max_bytes = ByteSize::kib(150);
+            // The records are there once; whoever reads twice as many reads all of them.
+            let end = End::Records(2 * written.records);
+            fetch.load = Load { topic: produce.load.topic.clone(), end, ..fetch.load };
+            let read = fetch.run(&Stop::new()).await.unwrap();
+            assert!(read.records >= 2 * written.records && read.errors.is_empty());
+
+            let topic = produce.load.topic.clone().unwrap();
+            admin::delete_topic(&produce.load, &topic).await.unwrap();
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
 }

@@ -13,18 +13,18 @@
 //! | `view`, `keeper` | a shortcut for the start: the latest record of each key in a database |
 //! | `topics` | topics as the coordinator sees them |
 //! | `protect` | keeps everyone else from writing to `__groups` |
-//! | `admin`, `assignment` | groups as people see them |
+//! | `people`, `assignment` | groups as people see them |
 //!
 //! What holds: an answer that says something changed is given after the change is durable; the view
 //! never has what the log does not; no request waits without an end.
 
-mod admin;
 mod appends;
 mod ask;
 mod assignment;
 mod driver;
 mod keeper;
 mod loading;
+mod people;
 mod protect;
 mod topics;
 mod view;
@@ -37,14 +37,14 @@ use tidegate_types::{
 };
 use tidegate_wire::ErrorBody;
 
-pub(crate) use admin::{delete, describe, list, seek};
 pub(crate) use ask::Inbox;
 pub use ask::{AskError, Groups};
 pub(crate) use driver::Driver;
+pub(crate) use people::{delete, describe, list, seek};
 pub(crate) use protect::{is_internal, refuse_internal};
 
 use crate::Broker;
-use crate::admin::NewTopic;
+use crate::admin::{self, NewTopic};
 use crate::error;
 use crate::topic::Partition;
 
@@ -85,13 +85,14 @@ async fn partition_or_new(broker: &Arc<Broker>) -> Result<Arc<Partition>, ErrorB
     if let Some(partition) = partition(broker) {
         return Ok(partition);
     }
-    let _guard = broker.changing.lock().await;
-    let name = topic_name()?;
-    let topic = match broker.topics.get(&name) {
-        Some(topic) => topic,
-        None => broker.create_topic(NewTopic::of_this_site(name.clone(), topic_config())).await?,
-    };
-    topic
-        .partition(PartitionId(0))
-        .ok_or_else(|| error::unknown_partition(&name, PartitionId(0), 0))
+    let (name, broker) = (topic_name()?, broker.clone());
+    let unknown = error::unknown_partition(&name, PartitionId(0), 0);
+    let topic = admin::whole(async move {
+        let _guard = broker.changing.lock().await;
+        match broker.topics.get(&name) {
+            Some(topic) => Ok(topic),
+            None => broker.create_topic(NewTopic::of_this_site(name, topic_config())).await,
+        }
+    });
+    topic.await?.partition(PartitionId(0)).ok_or(unknown)
 }

@@ -22,7 +22,6 @@ use tidegate_types::{PartitionId, PoisonPolicy, TopicConfig, TopicName};
 use tidegate_wire::{ErrorBody, ErrorCode};
 
 use crate::Broker;
-use crate::admin::NewTopic;
 use crate::error;
 use crate::groups::refuse_internal;
 use crate::topic::{Partition, Topic};
@@ -278,15 +277,8 @@ async fn dead_letter_partition(
     let topic = match broker.topics.get(&name) {
         Some(topic) => topic,
         None => {
-            let _guard = broker.changing.lock().await;
-            match broker.topics.get(&name) {
-                Some(topic) => topic,
-                None => {
-                    let config =
-                        TopicConfig { partitions: 1, ..TopicConfig::clone(&input.config()) };
-                    broker.create_topic(NewTopic::of_this_site(name, config)).await?
-                }
-            }
+            let config = TopicConfig { partitions: 1, ..TopicConfig::clone(&input.config()) };
+            broker.make_topic(name, config, true).await?
         }
     };
     topic.partition(PartitionId(0)).ok_or_else(|| halted(&"it has no partition 0"))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_types::{PartitionId, TopicId};
+use tidegate_types::TopicId;
 
 use super::OffsetWrite;
 use crate::classic::Phase;
@@ -131,7 +131,7 @@ fn write(
 }
 
 /// One commit is one append: what does not fit one is refused whole.
-fn refuse_all(done: &mut [(String, Vec<(PartitionId, Result<(), GroupError>)>)]) {
+fn refuse_all(done: &mut PerPartition<()>) {
     for (_, taken) in done.iter_mut().flat_map(|(_, partitions)| partitions) {
         if taken.is_ok() {
             *taken = Err(GroupError::InvalidCommitOffsetSize);

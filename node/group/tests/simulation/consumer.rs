@@ -184,6 +184,12 @@ impl World {
             let consumer = self.consumer(client);
             consumer.target = Some(target);
             consumer.revoking.get_or_insert(sent.min(now));
+            if self.planted == Some(Planted::EarlyAcknowledgement) {
+                let consumer = self.consumer(client);
+                consumer.full = true;
+                let epoch = consumer.epoch;
+                self.send_consumer_heartbeat(client, epoch);
+            }
             self.set_alarm(client, ms(slow));
         } else {
             let consumer = self.consumer(client);

@@ -322,6 +322,20 @@ fn grouped(config: &GroupConfig) -> Vec<Value> {
     ]
 }
 
+/// What clients know as settings of single groups, by the names that they have there: the node's
+/// hold for every group.
+pub(super) fn of_group(config: &GroupConfig) -> Vec<(&'static str, Value)> {
+    let of_single = |value: Value| {
+        let name = match value.name {
+            "group.consumer.heartbeat.interval.ms" => "consumer.heartbeat.interval.ms",
+            "group.consumer.session.timeout.ms" => "consumer.session.timeout.ms",
+            _ => return None,
+        };
+        Some((name, value))
+    };
+    grouped(config).into_iter().filter_map(of_single).collect()
+}
+
 /// What topics have that do not say otherwise.
 fn for_topics() -> impl Iterator<Item = Value> {
     topic::values(&TopicConfig::default()).into_iter().filter_map(

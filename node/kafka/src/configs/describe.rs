@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use tidegate_kafka_proto::StrBytes;
 use tidegate_kafka_proto::messages::describe_configs_request::DescribeConfigsResource;
 use tidegate_kafka_proto::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use tidegate_kafka_proto::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use tidegate_kafka_proto::{ErrorCode, StrBytes};
 
 use super::{DEFAULT, Kind, OF_TOPIC, broker, check_broker, find, topic, unsupported};
 use crate::Shared;
@@ -85,7 +85,16 @@ fn describe_one(
             }
             let values = broker::values(&broker::Node::new(shared)).into_iter();
             let values = values.filter(|value| wanted(value.name));
-            Ok(values.map(|value| of_broker(detail, value)).collect())
+            Ok(values.map(|value| read_only(detail, value.name, value)).collect())
+        }
+        // Any group, whether or not it is there: what holds for it holds for all.
+        Some(Kind::Group) if name.is_empty() => {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "Group name must not be empty"))
+        }
+        Some(Kind::Group) => {
+            let values = broker::of_group(&shared.broker.config().groups).into_iter();
+            let values = values.filter(|(name, _)| wanted(name));
+            Ok(values.map(|(name, value)| read_only(detail, name, value)).collect())
         }
         _ => Err(unsupported(kind)),
     }
@@ -110,8 +119,13 @@ fn of_topic(detail: Detail, value: topic::Value) -> DescribeConfigsResourceResul
         .with_documentation(documentation(detail, setting.doc))
 }
 
-fn of_broker(detail: Detail, value: broker::Value) -> DescribeConfigsResourceResult {
-    let broker::Value { name, kind, value, source, doc } = value;
+/// A setting that is only told, and the node's from which it has its value.
+fn read_only(
+    detail: Detail,
+    name: &'static str,
+    of_node: broker::Value,
+) -> DescribeConfigsResourceResult {
+    let broker::Value { name: inherited, kind, value, source, doc } = of_node;
     let value = value.map(text);
     let own = value.clone().filter(|_| detail.synonyms);
     DescribeConfigsResourceResult::default()
@@ -119,7 +133,7 @@ fn of_broker(detail: Detail, value: broker::Value) -> DescribeConfigsResourceRes
         .with_value(value)
         .with_read_only(true)
         .with_config_source(source)
-        .with_synonyms(own.into_iter().map(|value| synonym(name, value, source)).collect())
+        .with_synonyms(own.into_iter().map(|value| synonym(inherited, value, source)).collect())
         .with_config_type(kind.code())
         .with_documentation(documentation(detail, doc))
 }

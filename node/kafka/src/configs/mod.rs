@@ -9,7 +9,8 @@
 //! | `edit`, `alter` | a topic's changed |
 //!
 //! A topic's settings can be changed while it works. The node's are only told: they come from its
-//! settings file. Loggers, client metrics and settings of single groups are not here.
+//! settings file, and so do those that clients know as settings of single groups. Loggers and client
+//! metrics are not here.
 
 mod alter;
 mod broker;
@@ -79,7 +80,7 @@ fn unsupported(code: i8) -> Refusal {
             return Refusal::new(ErrorCode::InvalidRequest, message);
         }
     };
-    let message = format!("{what} have no settings on this node.");
+    let message = format!("{what} have no settings of their own on this node.");
     Refusal::new(ErrorCode::InvalidRequest, message)
 }
 

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use tidegate_kafka_proto::Api;
 use tidegate_kafka_proto::messages::describe_configs_request::DescribeConfigsResource;
 use tidegate_kafka_proto::messages::{
@@ -14,6 +12,7 @@ use crate::offsets;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 async fn with_topic() -> TestNode {
     let node = TestNode::start().await;
@@ -92,7 +91,9 @@ async fn only_what_was_asked_for_is_described_and_each_once() {
         resource(BROKER, "x", None),
         resource(8, "1", None),
         resource(16, "m", None),
-        resource(32, "g", None),
+        resource(GROUP, "g", None),
+        resource(GROUP, "g", Some(&["consumer.session.timeout.ms", "group.max.size"])),
+        resource(GROUP, "", None),
         resource(3, "t", None),
     ];
     let request = DescribeConfigsRequest::default().with_resources(resources);
@@ -109,12 +110,33 @@ async fn only_what_was_asked_for_is_described_and_each_once() {
         (42, 0),
         (42, 0),
         (42, 0),
+        (0, 2),
+        (0, 1),
         (42, 0),
         (42, 0),
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
     let config = &answer.results[0].configs[0];
     assert!(config.synonyms.is_empty() && config.documentation.is_none());
+}
+
+#[tokio::test]
+async fn a_groups_settings_are_the_nodes() {
+    let node = with_topic().await;
+    let request = DescribeConfigsRequest::default()
+        .with_resources(vec![resource(GROUP, "g", None)])
+        .with_include_synonyms(true);
+    let answer = describe(&node.shared, 4, request).await;
+    let told = answer.results[0].configs.iter().map(|config| {
+        let [of_node] = &config.synonyms[..] else { panic!("{config:?}") };
+        assert!(config.read_only && config.value == of_node.value);
+        (config.name.to_string(), config.value.as_deref().unwrap(), of_node.name.to_string())
+    });
+    let name = |name: &str| (name.to_owned(), format!("group.{name}"));
+    let (beat, beat_of_node) = name("consumer.heartbeat.interval.ms");
+    let (session, session_of_node) = name("consumer.session.timeout.ms");
+    let expected = [(beat, "5000", beat_of_node), (session, "45000", session_of_node)];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 fn altered(kind: i8, name: &str, configs: &[(&str, Option<&str>)]) -> AlterConfigsRequest {
@@ -238,7 +260,7 @@ async fn altering_bit_by_bit_leaves_the_rest() {
         (incremental(TOPIC, "nope", &[set]), 3),
         (incremental(BROKER, "", &[("log.retention.ms", 0, Some("1"))]), 42),
         (incremental(BROKER, "9", &[]), 42),
-        (incremental(32, "g", &[]), 42),
+        (incremental(GROUP, "g", &[]), 42),
     ] {
         assert_eq!(incremental_code(&node, request.clone()).await, code, "{request:?}");
     }
@@ -262,6 +284,6 @@ async fn every_version_lists_what_has_settings() {
     assert_eq!(listed(0, &[]).await, (0, vec![]));
     assert_eq!(listed(1, &[]).await, (0, vec![broker.clone(), topic.clone()]));
     assert_eq!(listed(1, &[TOPIC]).await, (0, vec![topic]));
-    assert_eq!(listed(1, &[BROKER, 8, 16, 32]).await, (0, vec![broker]));
+    assert_eq!(listed(1, &[BROKER, 8, 16, GROUP]).await, (0, vec![broker]));
     assert_eq!(listed(1, &[TOPIC, 3]).await, (35, vec![]));
 }

@@ -12,7 +12,7 @@ use tidegate_kafka_proto::messages::{
 use tidegate_kafka_proto::{ErrorCode, StrBytes};
 use tidegate_types::TopicName;
 
-use super::{Known, TOPIC_OPERATIONS, broker_id, leader, number};
+use super::{Known, NOT_ASKED, TOPIC_OPERATIONS, broker_id, leader, number};
 use crate::Shared;
 use crate::errors::text;
 
@@ -62,8 +62,10 @@ pub(super) fn page(
         // A cursor that points at nothing asked for is a mistake, unless its topic just went.
         let lost = !every && !wanted.contains_key(&name);
         let Some(partition) = usize::try_from(partition).ok().filter(|_| !lost) else {
-            let refused =
-                wanted.into_keys().map(|name| no_partitions(name, ErrorCode::InvalidRequest));
+            let refused = wanted.into_keys().map(|name| {
+                no_partitions(name, ErrorCode::InvalidRequest)
+                    .with_topic_authorized_operations(NOT_ASKED)
+            });
             return DescribeTopicPartitionsResponse::default().with_topics(refused.collect());
         };
         wanted = wanted.split_off(&name);

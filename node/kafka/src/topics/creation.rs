@@ -8,7 +8,7 @@ use tidegate_wire::ErrorCode as Failure;
 use uuid::Uuid;
 
 use super::{Refusal, collision};
-use crate::produce::is_internal;
+use crate::produce::{is_internal, is_reserved};
 use crate::{Shared, configs, metadata};
 
 /// A client leaves a number to the node.
@@ -35,7 +35,7 @@ pub(super) async fn create(
     if shared.broker.topics().get(&name).is_some() {
         return Err(exists());
     }
-    if is_internal(&name) {
+    if is_internal(&name) || is_reserved(name.as_str()) {
         let message = format!("Topic name is invalid: '{name}' is the node's own");
         return Err(Refusal::new(ErrorCode::InvalidTopicException, message));
     }
@@ -108,7 +108,7 @@ fn partitions(asked: &CreatableTopic, default: u32, node: BrokerId) -> Result<u3
             return refused(ErrorCode::InvalidRequest, message);
         }
         if asked.num_partitions != DEFAULT {
-            let message = format!("{by_hand} num partitions was not set to -1.");
+            let message = format!("{by_hand} numPartitions was not set to -1.");
             return refused(ErrorCode::InvalidRequest, message);
         }
         return assigned(asked, node);

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use tidegate_kafka_proto::Api;
 use tidegate_kafka_proto::messages::create_partitions_request::CreatePartitionsAssignment;
 use tidegate_kafka_proto::messages::create_topics_request::{
@@ -83,6 +81,7 @@ async fn what_kafka_refuses_is_refused_alike() {
         (topic("t.x", 1, 1), 36, "Topic 't.x' already exists."),
         (topic("t_x", 1, 1), 17, "collides with existing topic: t.x"),
         (topic(tidegate_broker::GROUPS_TOPIC, 1, 1), 17, "the node's own"),
+        (topic("__consumer_offsets", 50, 1), 17, "the node's own"),
         (topic("n", 1, 3), 38, "only 1 broker(s)"),
         (topic("n", 1, 0), 38, "larger than 0"),
         (topic("n", 1, -2), 38, "larger than 0"),
@@ -93,7 +92,7 @@ async fn what_kafka_refuses_is_refused_alike() {
         (with_config(topic("n", 1, 1), "retention.ms", Some("x")), 40, "Not a number"),
         (with_config(topic("n", 1, 1), "retention.ms", None), 40, "Null value not supported"),
         (with_assignments(topic("n", -1, 1), &[(0, &[1])]), 42, "replication factor"),
-        (with_assignments(topic("n", 1, -1), &[(0, &[1])]), 42, "num partitions"),
+        (with_assignments(topic("n", 1, -1), &[(0, &[1])]), 42, "numPartitions"),
         (by_hand(&[(0, &[1]), (2, &[1])]), 39, "consecutive"),
         (by_hand(&[(0, &[1]), (0, &[1])]), 39, "consecutive"),
         (by_hand(&[(-1, &[1])]), 39, "consecutive"),

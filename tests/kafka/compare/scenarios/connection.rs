@@ -94,5 +94,6 @@ pub fn pipelining(run: &mut Run<'_>) {
         run.send_without_answer(line, &name, "Produce", 9, body);
     }
     run.call_on(line, "after-silent", "Metadata", 9, json!({ "Topics": [{ "Name": topic.name }] }));
-    run.call_on(line, "appended", "Fetch", 11, super::fetch(&topic, 0));
+    let all = super::waiting(super::fetch(&topic, 0), 3 * batch.bytes().len());
+    run.call_on(line, "appended", "Fetch", 11, all);
 }

@@ -161,13 +161,19 @@ pub fn fetch(topic: &Topic, offset: i64) -> Value {
     })
 }
 
+/// Waits for bytes: what is acknowledged by less than all replicas may be shown a moment later.
+pub fn waiting(fetch: Value, bytes: usize) -> Value {
+    with(fetch, &[("/MaxWaitMs", json!(5_000)), ("/MinBytes", json!(bytes))])
+}
+
 /// Writes down all that partition 0 holds. A broker may answer with less than there is, for reasons
 /// of its own, so this asks until it has the end.
 pub fn read(run: &mut Run<'_>, step: &str, topic: &Topic) {
     let mut batches = Vec::new();
     let mut end = 0;
     for _ in 0..1_000 {
-        let answer = run.quiet("Fetch", 11, fetch(topic, end));
+        let more = with(fetch(topic, end), &[("/MinBytes", json!(1))]);
+        let answer = run.quiet("Fetch", 11, more);
         let partition = &answer["Responses"][0]["Partitions"][0];
         let more = partition["Records"].as_array().cloned().unwrap_or_default();
         let last = more.last().and_then(|batch| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidegate_kafka_tests::hex;
 
-use super::{T0, UNKNOWN_ID, append, batch, fetch, log_topic, many, produce, read, with};
+use super::{T0, UNKNOWN_ID, append, batch, fetch, log_topic, many, produce, read, waiting, with};
 use crate::run::{Run, Topic};
 
 const HOUR: i64 = 60 * 60 * 1000;
@@ -47,7 +47,8 @@ pub fn acks(run: &mut Run<'_>) {
     }
     let line = run.line();
     run.send_without_answer(line, "acks0", "Produce", 9, produce(&topic, 0, 0, records.clone()));
-    run.call_on(line, "after-acks0", "Fetch", 11, fetch(&topic, 0));
+    // Six batches were acknowledged before it.
+    run.call_on(line, "after-acks0", "Fetch", 11, waiting(fetch(&topic, 6), 1));
     // A failure that cannot be told ends the connection, so that the client asks anew.
     for (step, topic, records) in [
         ("bad-crc", topic.clone(), {
@@ -143,7 +144,6 @@ pub fn batches(run: &mut Run<'_>) {
     });
     case("transactional-nobody", &|spec| spec.attributes = 0x10);
     case("unused-attribute", &|spec| spec.attributes = 0x100);
-    case("delete-horizon", &|spec| spec.attributes = 0x40);
     case("codec-5", &|spec| spec.attributes = 5);
     case("codec-7", &|spec| spec.attributes = 7);
     case("gzip-of-nothing", &|spec| spec.attributes = 1);
@@ -161,6 +161,9 @@ pub fn batches(run: &mut Run<'_>) {
     cases.push(("half-a-header", hex(&good.bytes()[..30])));
     cases.push(("bytes-left-over", hex(&[&good.bytes()[..], &[0; 5]].concat())));
     cases.push(("empty", String::new()));
+    let mut horizon = good.clone();
+    horizon.attributes = 0x40;
+    cases.push(("delete-horizon", horizon.hex()));
     for (step, records) in cases {
         run.call(step, "Produce", 9, produce(&topic, 0, -1, records.into()));
     }
@@ -173,33 +176,37 @@ pub fn batches(run: &mut Run<'_>) {
 
 /// Create time and append time.
 pub fn timestamps(run: &mut Run<'_>) {
-    let created = log_topic(run, "created", 1);
+    let ahead = ("message.timestamp.after.max.ms", "3600000");
+    let created = run.topic("created", 1, &[("retention.ms", "-1"), ahead]);
     let appended = run.topic("appended", 1, &[("message.timestamp.type", "LogAppendTime")]);
     let near = run.topic(
         "near",
         1,
-        &[("retention.ms", "-1"), ("message.timestamp.before.max.ms", "1000")],
+        &[("retention.ms", "-1"), ahead, ("message.timestamp.before.max.ms", "1000")],
     );
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let now = now.as_millis() as i64;
-    for (step, timestamp, attributes) in [
-        ("old", T0, 0),
-        ("now", now, 0),
-        ("half-an-hour-ahead", now + HOUR / 2, 0),
-        ("two-hours-ahead", now + 2 * HOUR, 0),
-        ("in-2096", 4_000_000_000_000, 0),
-        ("none", -1, 0),
-        ("negative", -5, 0),
-        ("zero", 0, 0),
-        ("marked-append-time", T0 + 1, 8),
-    ] {
+    let topics = [("created", &created), ("appended", &appended), ("near", &near)];
+    let each = |run: &mut Run<'_>, step: &str, timestamp: i64, attributes: i16| {
         let mut spec = batch(&[("k", "v"), ("l", "w")]);
         spec.timestamp = timestamp;
         spec.attributes = attributes;
-        for (name, topic) in [("created", &created), ("appended", &appended), ("near", &near)] {
+        for (name, topic) in topics {
             let body = produce(topic, 0, -1, spec.hex().into());
             run.call(&format!("{name}-{step}"), "Produce", 9, body);
         }
+    };
+    for (step, timestamp) in [
+        ("old", T0),
+        ("now", now),
+        ("half-an-hour-ahead", now + HOUR / 2),
+        ("two-hours-ahead", now + 2 * HOUR),
+        ("in-2096", 4_000_000_000_000),
+        ("none", -1),
+        ("negative", -5),
+        ("zero", 0),
+    ] {
+        each(run, step, timestamp, 0);
     }
     let mut spec = batch(&[("k", "v"), ("l", "w")]);
     spec.records[0].timestamp_delta = 900;
@@ -207,7 +214,8 @@ pub fn timestamps(run: &mut Run<'_>) {
     run.call("falling", "Produce", 9, produce(&created, 0, -1, spec.hex().into()));
     spec.max_timestamp = Some(T0 + 5_000_000);
     run.call("wrong-maximum", "Produce", 9, produce(&created, 0, -1, spec.hex().into()));
-    for (name, topic) in [("created", &created), ("appended", &appended), ("near", &near)] {
+    each(run, "marked-append-time", T0 + 1, 8);
+    for (name, topic) in topics {
         read(run, &format!("read-{name}"), topic);
     }
 }
