@@ -3,8 +3,8 @@
 //! All brokers run at once, each as a process of its own, and have their turns with the same load
 //! generator; what counts is how they compare, not how fast this machine is. One that this machine
 //! does not have is left out with a word about it. Kafka is compared as it comes, into the page
-//! cache, and with `flush.messages=1`; Tidegate as it comes, durable, and with `flush=os`; and so is
-//! the toy, which shows what the machine can do at most.
+//! cache, and with `flush.messages=1`; Tidegate as it comes, durable, and into the page cache; and so
+//! is the toy, which shows what the machine can do at most.
 
 mod broker;
 mod host;

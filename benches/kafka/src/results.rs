@@ -26,16 +26,30 @@ pub struct Metric {
     pub of: &'static str,
     /// Its unit.
     pub unit: &'static str,
+    /// Whether ours is compared with the baselines'.
+    pub compared: bool,
     /// What ours by a baseline's should be, by the baseline's name; from the design. Ours that is
     /// made durable is meant.
     pub budgets: &'static [(&'static str, &'static str)],
 }
 
 impl Metric {
-    /// One without a budget.
+    /// One that is compared, without a budget.
     #[must_use]
     pub const fn new(of: &'static str, unit: &'static str) -> Metric {
-        Metric { of, unit, budgets: &[] }
+        Metric { of, unit, compared: true, budgets: &[] }
+    }
+
+    /// The same with budgets.
+    #[must_use]
+    pub const fn with_budgets(self, budgets: &'static [(&'static str, &'static str)]) -> Metric {
+        Metric { budgets, ..self }
+    }
+
+    /// The same, not compared.
+    #[must_use]
+    pub const fn alone(self) -> Metric {
+        Metric { compared: false, ..self }
     }
 }
 
@@ -97,7 +111,7 @@ impl Results {
             _ = write!(told, " {side} {}", short(median(values)));
         }
         eprintln!("{what}:{told} {}", metric.unit);
-        for (baseline, ours) in PAIRS {
+        for (baseline, ours) in PAIRS.into_iter().filter(|_| metric.compared) {
             let (Some(b), Some(o)) = (values.get(baseline), values.get(ours)) else { continue };
             let budget =
                 metric.budgets.iter().find(|(of, _)| *of == baseline && ours == "tidegate");
@@ -200,7 +214,7 @@ mod tests {
     fn sides_stand_beside_each_other_and_ours_beside_each_baseline() {
         let mut results = Results::default();
         let metric =
-            Metric { of: "", unit: "records/s", budgets: &[("toy", ">= 0.60"), ("kafka", ">= 3")] };
+            Metric::new("", "records/s").with_budgets(&[("toy", ">= 0.60"), ("kafka", ">= 3")]);
         let values = figures(&[("toy", 100.0), ("kafka", 20.0), ("tidegate", 80.0)]);
         results.add("60 KB", &metric, values);
         results.add("only the toy", &Metric::new("", "us"), figures(&[("toy", 5.0)]));

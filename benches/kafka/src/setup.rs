@@ -59,7 +59,8 @@ impl Setup {
             stored: ByteSize::mib(512),
             watch: Duration::from_secs(10),
             rate: 200.0,
-            records: 2_000_000,
+            // Its first second goes by before anything is sent.
+            records: 5_000_000,
             killed_with: ByteSize::gib(2),
             kafka: true,
             kafka_port: 29_092,

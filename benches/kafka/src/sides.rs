@@ -18,14 +18,18 @@ pub struct Side {
     pub setting: Option<(&'static str, &'static str)>,
 }
 
+/// How a topic is made whose records are durable when the system sees fit: Kafka's own setting, and
+/// its default there.
+pub const FLUSH_BY_SYSTEM: (&str, &str) = ("flush.messages", "9223372036854775807");
+
 /// All of them, in the order in which they are shown and have their turns.
 pub const SIDES: [Side; 6] = [
     Side { name: "toy", kind: Kind::Toy, setting: None },
-    Side { name: "toy os", kind: Kind::Toy, setting: Some(("flush", "os")) },
+    Side { name: "toy os", kind: Kind::Toy, setting: Some(FLUSH_BY_SYSTEM) },
     Side { name: "kafka", kind: Kind::Kafka, setting: None },
     Side { name: "kafka flushed", kind: Kind::Kafka, setting: Some(("flush.messages", "1")) },
     Side { name: "tidegate", kind: Kind::Tidegate, setting: None },
-    Side { name: "tidegate os", kind: Kind::Tidegate, setting: Some(("flush", "os")) },
+    Side { name: "tidegate os", kind: Kind::Tidegate, setting: Some(FLUSH_BY_SYSTEM) },
 ];
 
 impl Side {

@@ -160,8 +160,10 @@ impl Node {
         if tokio::time::timeout(STOP_TIMEOUT, self.accepting).await.is_err() {
             tracing::warn!("some sessions did not end in time");
         }
-        if tokio::time::timeout(STOP_TIMEOUT, self.groups).await.is_err() {
-            tracing::warn!("the view of the groups was not written in time");
+        match tokio::time::timeout(STOP_TIMEOUT, self.groups).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failed)) => tracing::error!(%failed, "the group coordinator failed"),
+            Err(_) => tracing::warn!("the view of the groups was not written in time"),
         }
         // The last one to let go closes the logs, which waits for the disk.
         let closing = tokio::task::spawn_blocking(move || drop(self.broker));

@@ -386,3 +386,67 @@ pub fn refused_records(
     });
     refused.take(MAX_REFUSED_RECORDS).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_record::{BatchBuilder, BuildOptions};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn batch(times: &[i64]) -> Bytes {
+        let mut builder = BatchBuilder::new(BuildOptions::default());
+        for time in times {
+            builder.push(Timestamp(*time), None, None, []).unwrap();
+        }
+        builder.build().unwrap().into()
+    }
+
+    #[test]
+    fn a_wrong_latest_time_is_put_right() {
+        let right = batch(&[5, 90, 20]);
+        let policy = RecordPolicy::default();
+        let checked = check(&right, &policy, NOW).unwrap();
+        assert_eq!((checked.records, checked.latest), (3, None));
+        let mut wrong = right.to_vec();
+        tidegate_record::set_max_timestamp(&mut wrong, Timestamp(1_000));
+        let checked = check(&wrong.clone().into(), &policy, NOW).unwrap();
+        assert_eq!(checked.latest, Some(Timestamp(90)));
+        assert_eq!(corrected(&wrong, Timestamp(90)), right);
+    }
+
+    #[test]
+    fn times_are_held_against_the_clock_and_no_time_is_not() {
+        let limit = Some(Duration::from_millis(100));
+        let policy = RecordPolicy { before: limit, after: limit, ..RecordPolicy::default() };
+        for (time, taken) in [
+            (NOW.0, true),
+            (NOW.0 + 100, true),
+            (NOW.0 + 101, false),
+            (NOW.0 - 100, true),
+            (NOW.0 - 101, false),
+            (-1, true),
+            (-2, false),
+            (i64::MIN, false),
+            (i64::MAX, false),
+        ] {
+            let checked = check(&batch(&[NOW.0, time]), &policy, NOW);
+            assert_eq!(checked.is_ok(), taken, "{time}");
+            if let Err(error) = checked {
+                assert_eq!(error.code, ErrorCode::InvalidTimestamp, "{error:?}");
+                assert!(error.message.starts_with("record 1 "), "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_only_a_broker_sets_are_refused_as_times() {
+        let mut marked = BytesMut::from(&batch(&[5])[..]);
+        tidegate_record::set_append_time(&mut marked, NOW);
+        let refused = check(&marked.freeze(), &RecordPolicy::default(), NOW).err();
+        assert_eq!(refused.map(|error| error.code), Some(ErrorCode::InvalidTimestamp));
+    }
+}

@@ -384,3 +384,6 @@ fn locate(partition: &Partition, from: Offset, end: Offset, max: ByteSize) -> Lo
 }
 
 const _: () = assert!(LEADER_EPOCH.get() == 0, "a reader's epoch is compared with 0");
+
+#[cfg(test)]
+mod tests;

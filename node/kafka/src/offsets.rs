@@ -253,3 +253,36 @@ fn states(partition: &Partition) -> Vec<ProducerState> {
     });
     states.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_kafka_proto::messages::list_offsets_request::ListOffsetsTopic;
+    use tidegate_types::TopicConfig;
+
+    use super::*;
+    use crate::metadata::testing::{TestNode, arrives, name};
+
+    async fn ask(node: &TestNode, epoch: i32, isolation: i8) -> i16 {
+        let partition = ListOffsetsPartition::default()
+            .with_timestamp(special::LATEST)
+            .with_current_leader_epoch(epoch);
+        let topic =
+            ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+        let request =
+            ListOffsetsRequest::default().with_isolation_level(isolation).with_topics(vec![topic]);
+        let answer = arrives(7, &list(&node.shared, 7, request).await);
+        answer.topics[0].partitions[0].error_code
+    }
+
+    #[tokio::test]
+    async fn epochs_and_isolation_levels_are_checked() {
+        let node = TestNode::start().await;
+        let topic = TopicName::new("t").unwrap();
+        node.shared.broker.make_topic(topic, TopicConfig::default(), false).await.unwrap();
+        for (epoch, isolation, code) in
+            [(-1, 0, 0), (0, 1, 0), (5, 0, 75), (-5, 0, 74), (0, 9, 42), (0, -1, 42)]
+        {
+            assert_eq!(ask(&node, epoch, isolation).await, code, "{epoch} {isolation}");
+        }
+    }
+}

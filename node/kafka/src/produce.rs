@@ -357,3 +357,6 @@ pub(crate) async fn init_producer(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

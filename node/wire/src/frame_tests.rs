@@ -2,12 +2,14 @@
 
 use proptest::prelude::*;
 use tidegate_types::{
-    Acks, Offset, PartitionId, ProducerEpoch, ProducerId, StartPosition, TopicId, TopicName,
+    Acks, Offset, PartitionId, ProducerEpoch, ProducerId, StartPosition, Timestamp, TopicId,
+    TopicName,
 };
 
 use super::*;
 use crate::{
-    BatchAck, ErrorBody, ErrorCode, Hello, MAGIC, Open, OpenProduce, OpenSubscribe, ProduceBatch,
+    BatchAck, ErrorBody, ErrorCode, GroupDescription, GroupKind, GroupMember, GroupOffset,
+    GroupSummary, Hello, MAGIC, MemberTopic, Open, OpenProduce, OpenSubscribe, ProduceBatch,
     ProduceReply, ProducerIdentity, Request, Response, SubscribeReply, VERSION,
 };
 
@@ -153,6 +155,81 @@ fn golden_request_and_refusal() {
         0,                                  // written
     ];
     assert_golden(&refused, b"", &golden);
+}
+
+#[test]
+fn golden_groups() {
+    let delete = Open::Request(Request::DeleteGroup("g".to_owned()));
+    assert_golden(&delete, b"", &[0, 0, 0, 8, 0, 0, 0, 4, 3, 21, 1, b'g']);
+    let seek = Request::SeekGroup {
+        group: "g".to_owned(),
+        topic: topic("t"),
+        partition: Some(PartitionId(2)),
+        to: StartPosition::Offset(Offset(7)),
+    };
+    #[rustfmt::skip]
+    let golden = [
+        0, 0, 0, 14,
+        0, 0, 0, 10,
+        3, 20,                              // Open::Request, Request::SeekGroup
+        1, b'g',                            // group
+        1, b't',                            // topic
+        1, 2,                               // partition
+        2, 14,                              // StartPosition::Offset, zigzagged
+    ];
+    assert_golden(&Open::Request(seek), b"", &golden);
+
+    let summary = GroupSummary {
+        group: "g".to_owned(),
+        kind: GroupKind::Consumer,
+        state: "Stable".to_owned(),
+        protocol_type: "c".to_owned(),
+    };
+    let assigned = MemberTopic { topic: "t".to_owned(), partitions: vec![PartitionId(2)] };
+    let member = GroupMember {
+        member: "m".to_owned(),
+        instance: None,
+        client: "x".to_owned(),
+        host: "/h".to_owned(),
+        assigned: Some(vec![assigned]),
+    };
+    let offset = GroupOffset {
+        topic: "t".to_owned(),
+        partition: PartitionId(2),
+        committed: Some(Offset(7)),
+        committed_at: Some(Timestamp(1)),
+        high_watermark: None,
+        member: Some("m".to_owned()),
+    };
+    let group = Response::Group(GroupDescription {
+        summary,
+        generation: 3,
+        assignor: "u".to_owned(),
+        members: vec![member],
+        members_left_out: 0,
+        offsets: vec![offset],
+        offsets_left_out: 4,
+    });
+    #[rustfmt::skip]
+    let golden = [
+        0, 0, 0, 49,
+        0, 0, 0, 45,
+        14,                                 // Response::Group
+        1, b'g', 1,                         // group, GroupKind::Consumer
+        6, b'S', b't', b'a', b'b', b'l', b'e',
+        1, b'c',                            // protocol type
+        6,                                  // generation, zigzagged
+        1, b'u',                            // assignor
+        1,                                  // one member
+        1, b'm', 0, 1, b'x', 2, b'/', b'h', // id, no instance, client, host
+        1, 1, 1, b't', 1, 2,                // assigned: one topic, one partition
+        0,                                  // members left out
+        1,                                  // one offset
+        1, b't', 2, 1, 14, 1, 2, 0,         // topic, partition, committed, when, no end
+        1, 1, b'm',                         // member
+        4,                                  // offsets left out
+    ];
+    assert_golden(&group, b"", &golden);
 }
 
 #[test]

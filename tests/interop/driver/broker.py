@@ -19,6 +19,8 @@ from .place import CHECKOUT, HERE, cache
 READY_LIMIT = 60
 KAFKA_VERSION = "4.3.1"
 PARTITIONS = 4
+# The broker's, which some of the tests have written down. kafka.sh has it too.
+NUMBER = 0
 
 
 class Given:
@@ -37,7 +39,7 @@ class Given:
 
 
 class Node:
-    """A node of ours with its default settings, but for the partitions that the suites expect."""
+    """A node of ours with its default settings, but for what the suites count on."""
 
     def __init__(self, binary):
         self.kind = "tidegate"
@@ -51,7 +53,9 @@ class Node:
         self.bootstrap = f"127.0.0.1:{wanted(port) or kafka}"
         self._place = Path(tempfile.mkdtemp(prefix="tidegate-interop-"))
         self._log = logs / "node.log"
-        environment = dict(os.environ, TIDEGATE_KAFKA_PARTITIONS=str(partitions))
+        environment = dict(
+            os.environ, TIDEGATE_NODE=str(NUMBER), TIDEGATE_KAFKA_PARTITIONS=str(partitions)
+        )
         with open(self._log, "ab") as log:
             self._child = subprocess.Popen(
                 [self.binary, "serve", "--data", self._place / "data"]

@@ -59,7 +59,9 @@ impl Producer {
             .with_partition_data(vec![partition]);
         ProduceRequest::default()
             .with_transactional_id(None)
-            .with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
+            .with_acks(-1)
+            .with_timeout_ms(10_000)
+            .with_topic_data(vec![topic])
     }
 
     /// Produces until it is told to stop and all is acknowledged; how many records.
@@ -152,8 +154,7 @@ async fn each_record_of_an_idempotent_producer_is_stored_once_through_a_hundred_
     let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut producers = Vec::new();
     for partition in 0..PARTITIONS {
-        let identity =
-            client.ask(4, &InitProducerIdRequest::default().with_transaction_timeout_ms(0));
+        let identity = client.ask(4, &InitProducerIdRequest::default().with_transactional_id(None));
         assert_eq!(identity.error_code, 0);
         let producer = Producer {
             broker,

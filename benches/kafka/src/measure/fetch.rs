@@ -12,7 +12,7 @@ use crate::host;
 use crate::results::{Metric, Results};
 use crate::sides::Bench;
 
-const RATE: Metric = Metric { of: "", unit: "MB/s", budgets: &[("toy", ">= 0.50")] };
+const RATE: Metric = Metric::new("", "MB/s").with_budgets(&[("toy", ">= 0.50")]);
 
 /// Measures megabytes a second. The toy's fetch is a bare `sendfile`.
 ///

@@ -8,10 +8,10 @@ use crate::sides::Bench;
 
 const METRICS: [Metric; 4] = [
     Metric::new(": p50", "us"),
-    Metric { of: ": p99", unit: "us", budgets: &[("kafka", "<= 0.25")] },
+    Metric::new(": p99", "us").with_budgets(&[("kafka", "<= 0.25")]),
     Metric::new(": p99.9", "us"),
     // What of it is the generator's own.
-    Metric::new(": sent late by, p99", "us"),
+    Metric::new(": sent late by, p99", "us").alone(),
 ];
 
 /// Measures percentiles of the time from when a request was due to its ack.

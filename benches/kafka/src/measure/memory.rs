@@ -23,7 +23,7 @@ pub enum When {
 /// If a broker is gone.
 pub fn measure(results: &mut Results, bench: &Bench, when: When) -> Result<(), Failure> {
     let metric = match when {
-        When::Idle => Metric { of: " idle", unit: "MB", budgets: &[("kafka", "25 MB")] },
+        When::Idle => Metric::new(" idle", "MB").with_budgets(&[("kafka", "25 MB")]),
         When::Loaded => Metric::new(" after load", "MB"),
     };
     if !bench.setup.wants(&format!("memory{}", metric.of)) {

@@ -53,7 +53,7 @@ pub fn measure(results: &mut Results, bench: &mut Bench) -> Result<(), Failure> 
         let load = bench.broker(side.kind)?.load();
         bench.runtime.block_on(admin::delete_topic(&load, &topic))?;
     }
-    let metric = Metric { of: "", unit: "ms", budgets: &[("kafka", "1000 ms with 10 GB")] };
+    let metric = Metric::new("", "ms").with_budgets(&[("kafka", "1000 ms with 10 GB")]);
     if !values.is_empty() {
         results.add(&what, &metric, values);
     }

@@ -2,7 +2,7 @@
 //!
 //! One thread. In a round it reads what has arrived on all connections, checks each batch's CRC,
 //! writes all of a partition's batches with one call to its one file, syncs each such file once
-//! (unless its topic has `flush=os`), and answers. A fetch is a `sendfile`. There are no segments,
+//! (unless its topic leaves that to the system), and answers. A fetch is a `sendfile`. There are no segments,
 //! no recovery, no retention, no time index, no groups, no producer ids, and topics are forgotten
 //! with the process. It speaks just enough of Kafka's protocol for the load generator and for
 //! librdkafka.
@@ -42,6 +42,7 @@ use tidegate_kafka_proto::{Api, ErrorCode, Request, StrBytes, request, response}
 
 use self::connection::Connection;
 use self::log::{Log, Range};
+use crate::sides::FLUSH_BY_SYSTEM;
 
 /// Asks for the first offset.
 const EARLIEST: i64 = -2;
@@ -248,16 +249,15 @@ impl Toy {
         let mut told = Vec::new();
         for topic in &request.topics {
             let name = topic.name.0.to_string();
-            let os = topic
-                .configs
-                .iter()
-                .any(|config| &*config.name == "flush" && config.value.as_deref() == Some("os"));
+            let by_system = topic.configs.iter().any(|config| {
+                (&*config.name, config.value.as_deref().unwrap_or("")) == FLUSH_BY_SYSTEM
+            });
             let mut logs = Vec::new();
             for _ in 0..topic.num_partitions.clamp(1, 1_000) {
                 self.made += 1;
                 logs.push(Log::new(&self.dir.join(self.made.to_string()))?);
             }
-            self.topics.insert(name, Topic { durable: !os, logs });
+            self.topics.insert(name, Topic { durable: !by_system, logs });
             told.push(CreatableTopicResult::default().with_name(topic.name.clone()));
         }
         Ok(CreateTopicsResponse::default().with_topics(told))
@@ -419,7 +419,7 @@ mod tests {
         // Lives as long as the test's process.
         std::thread::spawn(move || serve_on(&listener, &folder).unwrap());
         let target = Target::Kafka { address };
-        for (name, setting) in [("durable", None), ("cached", Some(("flush", "os")))] {
+        for (name, setting) in [("durable", None), ("cached", Some(FLUSH_BY_SYSTEM))] {
             let mut produce = Produce::new(target.clone());
             let setting = setting.map(|(name, value)| (name.to_owned(), value.to_owned()));
             produce.load = Load {

@@ -104,13 +104,16 @@ fn tidy(request: &mut Join) {
 
 /// Cuts what only people read.
 pub(crate) fn shorten(client: &mut Client) {
-    for text in [&mut client.id, &mut client.host] {
-        let mut end = MAX_ID.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+    cut(&mut client.id, MAX_ID);
+    cut(&mut client.host, MAX_ID);
+}
+
+fn cut(text: &mut String, max: usize) {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
     }
+    text.truncate(end);
 }
 
 /// A member without an id.
@@ -121,7 +124,9 @@ fn join_new(
     token: Token,
     step: &mut Step<'_>,
 ) {
-    let base = request.instance_id.as_ref().unwrap_or(&request.client.id);
+    // It comes back with the id, which must not be too long then.
+    let mut base = request.instance_id.clone().unwrap_or_else(|| request.client.id.clone());
+    cut(&mut base, MAX_ID - 64);
     let id: Arc<str> = format!("{base}-{}", request.fresh.hyphenated()).into();
     if let Some(instance) = &request.instance_id {
         match group.static_member(instance).cloned() {

@@ -111,7 +111,7 @@ fn leave(
     let id = group.find(&request.member_id, request.instance_id.as_deref())?;
     if request.member_epoch == LEAVE {
         group.fence(&id, dirty, step);
-    } else if let Some(mut member) = group.take(&id) {
+    } else if let Some(mut member) = group.members.get(&id).cloned() {
         // It keeps its partitions for the one who comes back with its instance id within the
         // session timeout, who has owned them since before any epoch.
         member.epoch = LEAVE_FOR_A_WHILE;
@@ -216,7 +216,7 @@ fn replace(
     id: Arc<str>,
     step: &mut Step<'_>,
 ) {
-    let Some(mut member) = group.take(before) else { return };
+    let Some(mut member) = group.members.get(before).cloned() else { return };
     if *before != id {
         step.clear_timer(GroupTimer::Session(Arc::clone(before)));
         dirty.extend([Entity::Member(Arc::clone(before)), Entity::Assignment(Arc::clone(before))]);
@@ -225,6 +225,9 @@ fn replace(
     member.state = MemberState::Stable;
     member.id = Arc::clone(&id);
     group.put(member);
+    if *before != id {
+        group.take(before);
+    }
     dirty.extend([Entity::Member(Arc::clone(&id)), Entity::Assignment(id)]);
 }
 
@@ -287,7 +290,7 @@ fn update(
     if !(subscribes || timeout.is_some() || instance.is_some() || other_client) {
         return false;
     }
-    let Some(mut member) = group.take(id) else { return false };
+    let mut member = member.clone();
     member.topics = topics.unwrap_or(member.topics);
     member.regex = regex.cloned().unwrap_or(member.regex);
     member.assignor = assignor.or(member.assignor);

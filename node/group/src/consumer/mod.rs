@@ -119,9 +119,10 @@ impl ConsumerGroup {
     /// Puts a member in, in place of what was there under its id.
     fn put(&mut self, member: Member) {
         let id = Arc::clone(&member.id);
+        // In this order, so that what it still subscribes to is not looked up anew.
+        self.subscriptions.add(&member);
         self.take(&id);
         self.bytes += member.cost();
-        self.subscriptions.add(&member);
         if let Some(instance) = &member.instance_id {
             self.instances.insert(instance.clone(), Arc::clone(&id));
         }
@@ -136,7 +137,9 @@ impl ConsumerGroup {
         let member = self.members.remove(id)?;
         self.bytes -= member.cost();
         self.subscriptions.remove(&member);
-        if let Some(instance) = &member.instance_id {
+        if let Some(instance) = &member.instance_id
+            && self.instances.get(instance).is_some_and(|present| **present == *id)
+        {
             self.instances.remove(instance);
         }
         for at in member.held() {

@@ -3,8 +3,6 @@
 mod admin;
 mod append;
 mod load;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

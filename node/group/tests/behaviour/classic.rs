@@ -352,6 +352,17 @@ fn senseless_requests_are_refused() {
 }
 
 #[test]
+fn a_client_with_a_long_name_is_a_client_all_the_same() {
+    let mut bench = Bench::new();
+    let mut request = bench.join_request("");
+    request.client.id = "ä".repeat(2_000);
+    let token = bench.ask(Request::Join(request.clone()));
+    request.member_id = bench.joined(token).member_id;
+    let token = bench.ask(Request::Join(request));
+    assert!(bench.join_result(token).is_ok());
+}
+
+#[test]
 fn a_group_takes_so_many_members() {
     let config = Config { max_members: 2, ..Bench::new().config };
     let mut bench = Bench::with(config);

@@ -224,6 +224,9 @@ fn a_regular_expression_follows_the_topics() {
     let mut request = bench.first_beat("m1");
     (request.topics, request.regex) = (None, Some("[ac]|d.*".to_owned()));
     assert_eq!(bench.beat(request).unwrap().assignment, Some(of(1, &[0, 1, 2, 3])));
+    let subscribed = Ok(Err(GroupError::GroupSubscribedToTopic));
+    assert_eq!(bench.delete_offsets("a", 0), subscribed, "by a pattern as by a name");
+    assert_eq!(bench.delete_offsets("b", 0), Ok(Ok(())));
     bench.make_topic("dx", 7, 1);
     bench.make_topic("xd", 8, 1);
     let reply = bench.beat(bench.next_beat("m1", 1)).unwrap();

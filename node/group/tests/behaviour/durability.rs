@@ -145,14 +145,42 @@ fn a_later_append_does_not_make_up_for_one_that_failed() {
     bench.disk = Disk::Works;
     bench.run();
     assert_eq!(bench.beaten(first), Err(GroupError::CoordinatorNotAvailable));
-    assert!(bench.beaten(second).is_ok());
+    // What the second was told rests on what the first was told.
+    assert_eq!(bench.beaten(second), Err(GroupError::CoordinatorNotAvailable));
     // What failed is written with the next word of anyone.
-    assert!(bench.beat(bench.next_beat("m2", 2)).is_ok());
+    assert_eq!(bench.beat(bench.first_beat("m2")).unwrap().member_epoch, 2);
     bench.restart();
     let reply = bench.beat(bench.first_beat("m1")).unwrap();
     assert!(reply.assignment.is_some());
     let GroupDetail::Consumer(group) = bench.view("g").unwrap().detail else { panic!() };
     assert_eq!(group.members.len(), 2);
+}
+
+#[test]
+fn a_partition_is_not_told_to_two_though_its_giving_up_was_not_stored() {
+    let mut bench = Bench::new();
+    bench.beat(bench.first_beat("m1")).unwrap();
+    bench.disk = Disk::Stands;
+    // The first leaves, and the second is given all that it had; only the latter is stored.
+    let left = bench.ask(Request::ConsumerHeartbeat(bench.next_beat("m1", -1)));
+    let given = bench.ask(Request::ConsumerHeartbeat(bench.first_beat("m2")));
+    let appends: Vec<_> = bench.appends.drain(..).collect();
+    bench.coordinator.handle_appended(appends[0].0, Appended::Failed);
+    bench.log.extend(appends[1].1.clone());
+    bench.coordinator.handle_appended(appends[1].0, Appended::Durable);
+    bench.disk = Disk::Works;
+    bench.run();
+    assert_eq!(bench.beaten(left), Err(GroupError::CoordinatorNotAvailable));
+    assert_eq!(bench.beaten(given), Err(GroupError::CoordinatorNotAvailable));
+    bench.restart();
+    // As it is on record the first still has them, and it goes on.
+    let reply = bench.beat(bench.next_beat("m1", 1)).unwrap();
+    let GroupDetail::Consumer(group) = bench.view("g").unwrap().detail else { panic!() };
+    assert_eq!(group.members.len(), 1);
+    assert_eq!(group.members[0].assignment, of(1, &[0, 1, 2, 3]));
+    assert_eq!(bench.beat(bench.next_beat("m2", 2)), Err(GroupError::UnknownMemberId));
+    bench.restart();
+    assert!(bench.beat(bench.next_beat("m1", reply.member_epoch)).is_ok());
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Classic {
     pub leads: bool,
     /// The topics that its assignments were made of.
     pub topics_seen: u64,
+    /// What it had read in an earlier generation, and may commit too late.
+    pub late: Option<(Place, i64, i32)>,
 }
 
 impl Classic {
@@ -40,6 +42,7 @@ impl Classic {
             phase: Phase::Out,
             leads: false,
             topics_seen: 0,
+            late: None,
         }
     }
 }
@@ -203,7 +206,11 @@ impl World {
             GroupError::IllegalGeneration | GroupError::RebalanceInProgress => {
                 // What it has read is committed before it gives everything up.
                 self.commit_something(client);
+                let read = self.clients[client].owned.iter().next();
+                let read = read.and_then(|(at, next)| Some((*at, (*next)?)));
                 self.clients[client].owned.clear();
+                let classic = self.classic(client);
+                classic.late = read.map(|(at, next)| (at, next, classic.generation));
                 self.classic(client).phase = Phase::Out;
                 self.set_alarm(client, ms(10));
             }
@@ -227,6 +234,11 @@ impl World {
         } else {
             Vec::new()
         };
+        if let Some((at, next, generation)) = self.classic(client).late.take()
+            && self.rng.chance(30)
+        {
+            self.send_commit(client, at, next + 1, generation);
+        }
         let classic = self.classic(client);
         classic.member = joined.member_id.clone();
         classic.generation = joined.generation;

@@ -24,7 +24,11 @@ mod classic;
 mod client;
 mod consumer;
 mod disk;
+mod faults;
+mod finale;
+mod network;
 mod oracle;
+mod service;
 mod world;
 
 use world::{Planted, Size, Tally, World};

@@ -89,8 +89,10 @@ async fn topics_are_made_only_where_that_is_wanted() {
     let none = answer(&node.shared, 13, refused).await;
     assert_eq!(told(&none), [(Some("t"), 3, 0)]);
     assert!(node.shared.broker.topics().all().is_empty());
-    let groups = request(vec![asked(tidegate_broker::GROUPS_TOPIC)]);
-    assert_eq!(answer(&node.shared, 13, groups).await.topics[0].error_code, 3);
+    for internal in [tidegate_broker::GROUPS_TOPIC, "__consumer_offsets"] {
+        let none = answer(&node.shared, 13, request(vec![asked(internal)])).await;
+        assert_eq!(told(&none), [(Some(internal), 3, 0)]);
+    }
     let made = request(vec![asked("t.a"), asked("t.a"), asked("t_a")]);
     let made = answer(&node.shared, 13, made).await;
     assert_eq!(told(&made), [(Some("t.a"), 0, 3), (Some("t_a"), 17, 0)]);
@@ -110,10 +112,13 @@ async fn topics_are_found_by_their_id() {
         let both = asked("other").with_topic_id(id);
         let topics = vec![by_id(id), by_id(unknown), by_id(Uuid::nil()), both];
         let answer = arrives(version, &answer(&node.shared, version, request(topics)).await);
-        let expected = [(Some("t"), 0, 3), (None, 100, 0), (None, 100, 0), (Some("t"), 0, 3)];
+        // A topic that is asked for in two ways is told once.
+        let expected = [(Some("t"), 0, 3), (None, 100, 0), (None, 100, 0)];
         assert_eq!(told(&answer), expected);
         assert_eq!(answer.topics[1].topic_id, unknown);
     }
+    let both = asked("other").with_topic_id(id);
+    assert_eq!(told(&answer(&node.shared, 13, request(vec![both])).await), [(Some("t"), 0, 3)]);
     for version in [10, 11] {
         let topics = vec![asked("t"), by_id(id)];
         let answer = arrives(version, &answer(&node.shared, version, request(topics)).await);

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use tidegate_record::{Batch, BuildOptions, Compression, TimestampType, set_base_offset};
-use tidegate_record::{set_append_time, set_leader_epoch};
+use tidegate_record::{set_append_time, set_leader_epoch, set_max_timestamp};
 use tidegate_types::{
     LeaderEpoch, Offset, ProducerEpoch, ProducerId, ProducerStamp, Sequence, Timestamp,
 };
@@ -136,6 +136,19 @@ fn append_time_goes_to_every_record_under_a_new_crc() {
     assert!(header.attributes.is_transactional(), "the other bits stay");
     assert_eq!(header.max_timestamp, Timestamp(77));
     assert!(read(&batch).unwrap().iter().all(|record| record.timestamp == 77));
+}
+
+#[test]
+fn the_latest_time_is_the_records_whatever_the_header_says() {
+    let mut bytes = BY_HAND.to_vec();
+    let latest = only(&bytes).header().max_timestamp;
+    set_max_timestamp(&mut bytes, Timestamp(77));
+    let batch = only(&bytes);
+    assert_eq!(batch.header().max_timestamp, Timestamp(77), "under a right checksum");
+    assert_eq!(batch.header().attributes, only(BY_HAND).header().attributes);
+    assert_eq!(batch.check_times(&mut Vec::new()).unwrap(), Some(latest));
+    set_max_timestamp(&mut bytes, latest);
+    assert_eq!(bytes, BY_HAND);
 }
 
 fn path(codec: Compression) -> PathBuf {
