@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tidegate_bench::{Load, Target};
+use tidegate_bench::{Load, Stop, Target};
 use tidegate_bench_common::Failure;
 
 use crate::host;
@@ -43,6 +43,7 @@ pub struct Broker {
     dir: TempDir,
     child: Option<Child>,
     kafka_port: u16,
+    stop: Stop,
 }
 
 impl Broker {
@@ -50,8 +51,8 @@ impl Broker {
     /// this machine does not have it.
     ///
     /// # Errors
-    /// If it does not start.
-    pub fn start(kind: Kind, setup: &Setup) -> Result<Option<Broker>, Failure> {
+    /// If it does not start, or somebody asks to stop.
+    pub fn start(kind: Kind, setup: &Setup, stop: &Stop) -> Result<Option<Broker>, Failure> {
         if let Some(missing) = missing(kind, setup) {
             eprintln!("left out: {missing}");
             return Ok(None);
@@ -63,6 +64,7 @@ impl Broker {
             dir: setup.fresh()?,
             child: None,
             kafka_port: setup.kafka_port,
+            stop: stop.clone(),
         };
         broker.launch()?;
         Ok(Some(broker))
@@ -111,14 +113,21 @@ impl Broker {
                 self.forget_pid()?;
                 let mut script = self.script("start").stdout(Stdio::null()).spawn()?;
                 let answered = self.wait_for_answers(started, &mut script);
+                if answered.is_err() {
+                    // It would wait for answers still.
+                    script.kill()?;
+                }
                 let status = script.wait()?;
                 // Known before anything fails, so that it is ended all the same.
-                let pid = std::fs::read_to_string(self.pid_file())?;
-                self.pid = pid.trim().parse()?;
-                if !status.success() {
-                    return Err(format!("kafka.sh start ended with {status}").into());
+                if let Ok(pid) = std::fs::read_to_string(self.pid_file()) {
+                    self.pid = pid.trim().parse()?;
                 }
-                return answered;
+                return match answered {
+                    Ok(_) if !status.success() => {
+                        Err(format!("kafka.sh start ended with {status}").into())
+                    }
+                    answered => answered,
+                };
             }
         }
         let Some(mut child) = self.child.take() else {
@@ -156,6 +165,7 @@ impl Broker {
             match tidegate_bench::admin::probe(&self.address, PATIENCE) {
                 Ok(()) => return Ok(started.elapsed()),
                 Err(error) if started.elapsed() > PATIENCE => return Err(error.into()),
+                Err(_) if self.stop.is_stopped() => return Err("interrupted".into()),
                 Err(_) => std::thread::sleep(LOOK),
             }
             if let Some(status) = child.try_wait()?

@@ -22,6 +22,7 @@ use clap::{Parser, ValueEnum};
 use tidegate_bench::{ByteSize, Stop};
 use tidegate_bench_common::Failure;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::broker::{Broker, Kind};
 use crate::measure::memory::When;
@@ -108,15 +109,10 @@ fn run(arguments: &Arguments, dir: &std::path::Path) -> Result<(), Failure> {
     setup.only.clone_from(&arguments.only);
     let runtime = Runtime::new()?;
     let stop = Stop::new();
-    let asked = stop.clone();
-    runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            asked.stop();
-        }
-    });
+    stop_on_signals(&runtime, &stop)?;
     let mut brokers = Vec::new();
     for kind in [Kind::Toy, Kind::Kafka, Kind::Tidegate] {
-        brokers.extend(Broker::start(kind, &setup)?);
+        brokers.extend(Broker::start(kind, &setup, &stop)?);
     }
     let mut bench = Bench { setup, runtime, stop, brokers };
     let mut results = Results::default();
@@ -128,6 +124,21 @@ fn run(arguments: &Arguments, dir: &std::path::Path) -> Result<(), Failure> {
     };
     print!("{told}");
     measured
+}
+
+/// So that no broker is left behind: Kafka has a session of its own.
+fn stop_on_signals(runtime: &Runtime, stop: &Stop) -> Result<(), Failure> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let _entered = runtime.enter();
+        let mut asked = signal(kind)?;
+        let stop = stop.clone();
+        runtime.spawn(async move {
+            if asked.recv().await.is_some() {
+                stop.stop();
+            }
+        });
+    }
+    Ok(())
 }
 
 fn measure_all(results: &mut Results, bench: &mut Bench, what: What) -> Result<(), Failure> {

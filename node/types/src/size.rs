@@ -71,6 +71,10 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<ByteSize, ParseSizeError> {
         let error = || ParseSizeError { text: text.to_owned() };
         let trimmed = text.trim();
+        // A fraction has no use for bytes, and a whole number must not lose its last digits.
+        if let Ok(bytes) = trimmed.parse() {
+            return Ok(ByteSize(bytes));
+        }
         let split = trimmed
             .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
             .unwrap_or(trimmed.len());
@@ -116,6 +120,7 @@ mod tests {
     fn sizes_read_as_people_write_them() {
         for (text, bytes) in [
             ("512", 512),
+            ("9223372036854775807", 9_223_372_036_854_775_807),
             ("64k", 65_536),
             ("64 KiB", 65_536),
             ("2 MB", 2_000_000),

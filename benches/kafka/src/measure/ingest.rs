@@ -11,7 +11,7 @@ use crate::results::{Metric, Results};
 use crate::sides::Bench;
 
 const RATE: Metric =
-    Metric { of: "", unit: "records/s", budgets: &[("toy", ">= 0.60"), ("kafka", ">= 3.00")] };
+    Metric::new("", "records/s").with_budgets(&[("toy", ">= 0.60"), ("kafka", ">= 3.00")]);
 
 /// Measures records a second, and what of the processor each costs the broker.
 ///

@@ -20,7 +20,7 @@ const RECORD: &str = "200";
 
 const METRICS: [Metric; 2] = [
     Metric::new("", "records/s"),
-    Metric { of: ": broker CPU", unit: "us/record", budgets: &[("kafka", "<= 0.20; 0.13 us")] },
+    Metric::new(": broker CPU", "us/record").with_budgets(&[("kafka", "<= 0.20; 0.13 us")]),
 ];
 
 /// Measures records a second, and what of the processor each costs the broker.

@@ -22,10 +22,11 @@ use crate::config::Load;
 use crate::session::{Plan, Tally};
 use crate::{BenchError, Stop};
 
-/// A topic to load, and the connection that it was found over.
+/// A topic to load, and where it was found.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    channel: Channel,
+    address: String,
+    timeout: Duration,
     topic: Topic,
 }
 
@@ -35,9 +36,10 @@ impl Prepared {
     /// # Errors
     /// If the broker is not reached, or refuses.
     pub fn new(load: &Load, name: &TopicName) -> Result<Prepared, BenchError> {
-        let mut channel = Channel::connect(load.target.address(), load.timeout)?;
+        let (address, timeout) = (load.target.address().to_owned(), load.timeout);
+        let mut channel = Channel::connect(&address, timeout)?;
         let topic = admin::find_or_make(&mut channel, load, name)?;
-        Ok(Prepared { channel, topic })
+        Ok(Prepared { address, timeout, topic })
     }
 
     /// How many partitions the topic has.
@@ -45,12 +47,13 @@ impl Prepared {
         self.topic.partitions()
     }
 
-    /// Deletes the topic.
+    /// Deletes the topic. Over a new connection: brokers close those that are idle as long as a load
+    /// may last.
     ///
     /// # Errors
-    /// If the broker refuses.
-    pub fn delete(mut self) -> Result<(), BenchError> {
-        admin::delete(&mut self.channel, &self.topic.name)
+    /// If the broker is not reached, or refuses.
+    pub fn delete(&self) -> Result<(), BenchError> {
+        delete(&self.address, self.timeout, &self.topic.name)
     }
 
     /// Sends the batch again and again, over so many connections.

@@ -132,6 +132,8 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use tidegate_group::request::View;
 
@@ -145,7 +147,7 @@ mod tests {
         {
             let asking = groups.ask(request());
             tokio::pin!(asking);
-            assert!(futures_util::poll!(&mut asking).is_pending());
+            assert_eq!((&mut asking).now_or_never(), None);
         }
         let asked = inbox.asked.recv().await.unwrap();
         assert!(asked.answer.is_closed());
@@ -163,7 +165,7 @@ mod tests {
         };
         let (answer, inbox) = tokio::join!(groups.ask(request()), answering);
         assert_eq!(answer, Ok(Response::Heartbeat(Ok(()))));
-        assert!(futures_util::poll!(std::pin::pin!(inbox.gone.next())).is_pending());
+        assert_eq!(inbox.gone.next().now_or_never(), None);
         drop(inbox);
         assert_eq!(groups.ask(request()).await, Err(AskError::ShuttingDown));
     }

@@ -209,3 +209,7 @@ impl View {
         Ok(database)
     }
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

@@ -27,6 +27,8 @@ pub struct Consumer {
     pub unheard: Option<Duration>,
     /// How many were sent since then.
     pub unanswered: u32,
+    /// What it had read of a partition that it gave up, in which epoch, and may commit too late.
+    pub late: Option<(Place, i64, i32)>,
 }
 
 impl Consumer {
@@ -42,6 +44,7 @@ impl Consumer {
             revoking: None,
             unheard: None,
             unanswered: 0,
+            late: None,
         }
     }
 }
@@ -78,8 +81,19 @@ impl World {
     pub fn consumer_alarm(&mut self, client: usize) {
         // What it was told to give up takes a while.
         if let Some(target) = self.consumer(client).target.take() {
+            let gone = self.clients[client].owned.iter().find(|(at, _)| !target.contains(at));
+            let gone = gone.and_then(|(at, next)| Some((*at, (*next)?)));
             self.clients[client].own(target);
-            self.consumer(client).full = true;
+            let consumer = self.consumer(client);
+            consumer.full = true;
+            consumer.late = gone.map(|(at, next)| (at, next, consumer.epoch));
+        }
+        let consumer = self.consumer(client);
+        let epoch = consumer.epoch;
+        if let Some((at, next, _)) = consumer.late.take_if(|(_, _, then)| *then < epoch)
+            && self.rng.chance(50)
+        {
+            self.send_commit(client, at, next + 1, epoch - 1);
         }
         if !self.consumer(client).waiting {
             let epoch = self.consumer(client).epoch;

@@ -45,7 +45,8 @@ impl World {
 
     pub fn plan_append(&mut self) {
         if self.disk.busy.is_none() && !self.disk.pending.is_empty() {
-            let slow = if !self.is_calm() && self.rng.chance(2) { 2_000 } else { 15 };
+            let stands = !self.is_calm() && self.rng.chance(self.slow);
+            let slow = if stands { 4_000 } else { 15 };
             let at = self.now + ms(self.rng.between(1, slow));
             self.disk.busy = Some(at);
             self.at(at, Event::AppendEnds);

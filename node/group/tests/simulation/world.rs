@@ -131,6 +131,8 @@ pub struct World {
     pub disk: Disk,
     /// How many of a hundred appends fail.
     pub failing: u64,
+    /// How many of a hundred take long.
+    pub slow: u64,
     pub open: BTreeMap<Token, Open>,
     pub next_token: u64,
     pub oracle: Oracle,
@@ -172,6 +174,7 @@ impl World {
             began: Duration::ZERO,
             disk: Disk::default(),
             failing: if size == Size::Small && rng.chance(50) { rng.below(15) } else { 0 },
+            slow: if size == Size::Small && rng.chance(30) { 15 } else { 1 },
             open: BTreeMap::new(),
             next_token: 1,
             oracle: Oracle::default(),

@@ -29,6 +29,9 @@ use crate::Shared;
 use crate::errors::text;
 use crate::offsets::{partition, topic};
 
+/// A topic of a request, and what becomes of each of its partitions.
+type Places = (TopicName, Vec<(i32, Result<(), ErrorCode>)>);
+
 /// First version whose members may be told of epochs.
 const COMMIT_EPOCHS_FROM: i16 = 9;
 
@@ -47,7 +50,7 @@ pub(crate) async fn commit(
     version: i16,
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
-    let mut places: Vec<(TopicName, Vec<(i32, Result<(), ErrorCode>)>)> = Vec::new();
+    let mut places: Vec<Places> = Vec::new();
     let mut topics = Vec::new();
     for asked in request.topics {
         let found = topic(shared, &asked.name);
@@ -97,10 +100,7 @@ fn to_commit(asked: &OffsetCommitRequestPartition) -> CommitPartition {
 }
 
 /// Puts what the coordinator says where it was asked.
-pub(super) fn fill(
-    places: &mut [(TopicName, Vec<(i32, Result<(), ErrorCode>)>)],
-    done: Result<PerPartition<()>, GroupError>,
-) {
+pub(super) fn fill(places: &mut [Places], done: Result<PerPartition<()>, GroupError>) {
     let mut outcomes = match &done {
         Ok(done) => done.iter().flat_map(|(_, partitions)| partitions).map(Some).collect(),
         Err(_) => Vec::new(),
