@@ -144,7 +144,7 @@ fn readers_at_the_end_do_not_touch_the_disk() {
                 continue;
             }
             while *at < log.offsets().end {
-                let range = reader.at_tail(*at, ALL, ByteSize::kib(64)).unwrap();
+                let range = reader.log().at_tail(*at, ALL, ByteSize::kib(64)).unwrap();
                 let bytes = range.read().unwrap();
                 let shared = first.get_or_insert_with(|| bytes.clone());
                 if which % 2 == 0 {
@@ -167,7 +167,7 @@ fn readers_at_the_end_do_not_touch_the_disk() {
 fn nothing_is_kept_of_logs_that_nobody_reads_at_the_end() {
     let mut store = Stepped::open(SimDisk::new(6));
     let log = store.log(1, LogConfig::default());
-    let tail = |from: Offset| log.reader().at_tail(from, ALL, ByteSize::kib(64));
+    let tail = |from: Offset| log.at_tail(from, ALL, ByteSize::kib(64));
     let first = store.put(&log, b"nobody reads this");
     assert!(tail(first).is_none());
     log.read(first, ALL, ByteSize::kib(64)).unwrap();
@@ -197,7 +197,8 @@ fn the_tail_of_all_logs_is_bounded() {
     }
     let in_memory = |log: &LogHandle| {
         let reader = log.reader();
-        let kept = |from: &i64| reader.at_tail(Offset(*from), ALL, ByteSize::bytes(1)).is_some();
+        let kept =
+            |from: &i64| reader.log().at_tail(Offset(*from), ALL, ByteSize::bytes(1)).is_some();
         (0..50).filter(kept).count()
     };
     let kept: usize = logs.iter().map(in_memory).sum();

@@ -123,18 +123,18 @@ fn a_power_cut_leaves_a_whole_write_or_none_of_it() {
 
 #[test]
 fn a_bit_that_turned_is_found_or_does_not_matter() {
-    let disk = self::disk();
-    let mut whole = view(&disk);
+    let first = disk();
+    let mut whole = view(&first);
     for n in 0..4 {
         write(&mut whole, n).unwrap();
     }
     drop(whole);
-    let file = disk.open(Path::new(PATH), OpenMode::Read).unwrap();
+    let file = first.open(Path::new(PATH), OpenMode::Read).unwrap();
     let mut bytes = vec![0; file.len().unwrap() as usize];
     file.read_exact_at(0, &mut bytes).unwrap();
     let mut refused = 0;
     for offset in (0..bytes.len()).step_by(997) {
-        let disk = self::disk();
+        let disk = disk();
         let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
         file.write_at(0, &bytes).unwrap();
         drop(file);

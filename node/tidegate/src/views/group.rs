@@ -211,7 +211,7 @@ pub fn group_detail(group: &GroupView) -> String {
             ]
         });
         let columns = ["member", "instance", "client", "host", "reads"];
-        text = format!("{text}\n{}", table(columns, &[], rows));
+        text = format!("{text}\n{}\n", table(columns, &[], rows));
     }
     if !group.offsets.is_empty() {
         let number = |number: Option<i64>| number.map(|n| n.to_string()).unwrap_or_default();
