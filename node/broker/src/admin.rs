@@ -132,6 +132,28 @@ impl NewTopic {
     }
 }
 
+/// How many partitions a topic lacks to have `total`: one at least.
+///
+/// # Errors
+/// If it cannot have so many, or lacks none.
+pub(crate) fn missing_partitions(topic: &Topic, total: u32) -> Result<u32, ErrorBody> {
+    let (name, has) = (&topic.name, topic.config().partitions);
+    if let Some(site) = &topic.mirror_of {
+        let message = format!("{name} mirrors site {site}: it grows when its source does");
+        return Err(ErrorBody::new(ErrorCode::ReadOnly, message));
+    }
+    let Some(more) = total.checked_sub(has).filter(|more| *more > 0) else {
+        let message = format!("topic {name} has {has} partitions: it can only have more");
+        return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+    };
+    if total > limits::MAX_PARTITIONS_PER_TOPIC {
+        let max = limits::MAX_PARTITIONS_PER_TOPIC;
+        let message = format!("topic {name} cannot have {total} partitions: at most {max}");
+        return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(more)
+}
+
 /// The lives that so many new logs begin, unlike those of any others.
 fn lives(count: u32) -> Vec<Incarnation> {
     let (life, _) = TopicId::random().0.as_u64_pair();
@@ -180,20 +202,7 @@ impl Broker {
     async fn grow(self: &Arc<Self>, name: &TopicName, total: u32) -> Result<Arc<Topic>, ErrorBody> {
         let guard = self.changing.lock().await;
         let topic = find(self, name)?;
-        let has = topic.config().partitions;
-        if let Some(site) = &topic.mirror_of {
-            let message = format!("{name} mirrors site {site}: it grows when its source does");
-            return Err(ErrorBody::new(ErrorCode::ReadOnly, message));
-        }
-        let Some(more) = total.checked_sub(has).filter(|more| *more > 0) else {
-            let message = format!("topic {name} has {has} partitions: it can only have more");
-            return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
-        };
-        if total > limits::MAX_PARTITIONS_PER_TOPIC {
-            let max = limits::MAX_PARTITIONS_PER_TOPIC;
-            let message = format!("topic {name} cannot have {total} partitions: at most {max}");
-            return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
-        }
+        let more = missing_partitions(&topic, total)?;
         self.add_partitions(&topic, lives(more)).await?;
         drop(guard);
         self.links.restart(self, name).await;

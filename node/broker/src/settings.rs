@@ -24,6 +24,10 @@ pub(crate) async fn configure(
         total.parse().map_err(|_| invalid(format!("partitions cannot be {total:?}: use a number")))
     });
     let grown = grown.transpose()?;
+    let before = admin::find(broker, &name)?;
+    if let Some(total) = grown.filter(|total| *total != before.config().partitions) {
+        admin::missing_partitions(&before, total)?;
+    }
     let topic = broker
         .configure_topic(&name, |config| {
             let set = |(setting, value): &&(String, String)| config.set(setting, value);

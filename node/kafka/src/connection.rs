@@ -23,7 +23,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::Shared;
-use crate::limits::{IDLE, LOOK, MAX_PIPELINED, MAX_REQUEST, REQUEST_TIME, SMALL_REQUEST};
+use crate::limits::{
+    IDLE, LAST_WORDS, LOOK, MAX_PIPELINED, MAX_REQUEST, REQUEST_TIME, SMALL_REQUEST,
+};
 use crate::stream::Stream;
 use crate::{dispatch, versions};
 
@@ -103,6 +105,7 @@ pub(crate) async fn serve(
         waiting: None,
         in_flight: VecDeque::new(),
         active: Instant::now(),
+        last_words: None,
         look,
     };
     connection.run().await
@@ -118,6 +121,8 @@ struct Connection {
     in_flight: VecDeque<InFlight>,
     /// When something was last read or written.
     active: Instant,
+    /// The client has said its last; until then what it asked before is still answered.
+    last_words: Option<Instant>,
     look: Interval,
 }
 
@@ -135,7 +140,12 @@ impl Connection {
         let mut stopping = std::pin::pin!(shared.broker.stopping());
         loop {
             self.begin();
-            let may_read = self.staging.is_none()
+            if self.last_words.is_some() && !self.is_busy() {
+                return Ok(());
+            }
+            let last_words = self.last_words;
+            let may_read = last_words.is_none()
+                && self.staging.is_none()
                 && self.waiting.is_none()
                 && self.in_flight.len() < MAX_PIPELINED;
             let Connection { stream, reader, staging, in_flight, look, .. } = &mut self;
@@ -144,6 +154,7 @@ impl Connection {
                 staged = optional(staging) => Event::Staged(staged),
                 read = reader.next(&shared, stream), if may_read => Event::Read(read),
                 _ = look.tick() => Event::Look,
+                () = until(last_words) => return Ok(()),
                 () = &mut stopping => return Ok(()),
             };
             match event {
@@ -154,7 +165,7 @@ impl Connection {
                 }
                 Event::Read(read) => match read? {
                     Some((payload, room)) => self.take(payload, room)?,
-                    None => return Ok(()),
+                    None => self.last_words = Some(Instant::now() + LAST_WORDS),
                 },
                 Event::Look => self.check_times()?,
             }
@@ -242,12 +253,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether an answer is due.
+    fn is_busy(&self) -> bool {
+        self.staging.is_some() || self.waiting.is_some() || !self.in_flight.is_empty()
+    }
+
     fn check_times(&self) -> Result<(), Ended> {
-        let busy = self.staging.is_some() || self.waiting.is_some() || !self.in_flight.is_empty();
         if self.reader.begun.is_some_and(|begun| begun.elapsed() > REQUEST_TIME) {
             return Err(Ended::Slow);
         }
-        if !busy && self.active.elapsed() > IDLE {
+        if !self.is_busy() && self.active.elapsed() > IDLE {
             return Err(Ended::Idle);
         }
         Ok(())
@@ -258,6 +273,14 @@ impl Connection {
 async fn front(in_flight: &mut VecDeque<InFlight>) -> Reply {
     match in_flight.front_mut() {
         Some(request) => (&mut request.reply).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends at that time; never, if there is none.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

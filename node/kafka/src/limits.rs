@@ -32,6 +32,9 @@ pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
 /// Time for a TLS handshake.
 pub(crate) const HANDSHAKE_TIME: Duration = limits::HELLO_TIMEOUT;
 
+/// Time for the answers to a client that sends no more: it may be gone altogether.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// How often a connection looks at its clocks.
 pub(crate) const LOOK: Duration = Duration::from_secs(10);
 

@@ -137,7 +137,7 @@ fn created_answer(
     name: messages::TopicName,
     result: Result<creation::Created, Refusal>,
 ) -> CreatableTopicResult {
-    let answer = CreatableTopicResult::default().with_name(name);
+    let answer = CreatableTopicResult::default().with_name(name).with_error_message(None);
     match result {
         Ok(created) => {
             let answer = answer

@@ -41,7 +41,7 @@ use crate::scenarios::{SCENARIOS, Scenario};
 /// Scenarios at once for each broker. Most of their time they wait.
 const WORKERS: usize = 4;
 /// Differences that are printed in full.
-const SHOWN: usize = 400;
+const SHOWN: usize = 1_000;
 
 #[test]
 fn tidegate_answers_as_kafka_does() {

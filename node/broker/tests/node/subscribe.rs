@@ -183,6 +183,9 @@ async fn a_consumer_goes_on_where_it_was_after_a_restart() {
     assert_eq!(seen, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
+/// Bytes of a record whose batch a topic just takes.
+const LARGE: usize = 1_000_000;
+
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_up_nobody() {
     /// Far beyond what a stream takes unread.
@@ -193,7 +196,7 @@ async fn a_reader_that_does_not_read_holds_up_nobody() {
     let mut consumer = node.client.consumer(topic("t"), ConsumerConfig::default()).await.unwrap();
     let mut session = Session::open(&node.client, "t", None).await;
     for index in 0..BATCHES {
-        let value = index.to_string().repeat(1 << 20)[..1 << 20].to_owned();
+        let value = index.to_string().repeat(LARGE)[..LARGE].to_owned();
         session.put(batch(&[&value])).await.unwrap();
         let record = consumer.next().await.unwrap().unwrap();
         assert_eq!(text(&record), value);

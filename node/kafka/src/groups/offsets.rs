@@ -30,7 +30,7 @@ use crate::errors::text;
 use crate::offsets::{partition, topic};
 
 /// A topic of a request, and what becomes of each of its partitions.
-type Places = (TopicName, Vec<(i32, Result<(), ErrorCode>)>);
+pub(super) type Places = (TopicName, Vec<(i32, Result<(), ErrorCode>)>);
 
 /// First version whose members may be told of epochs.
 const COMMIT_EPOCHS_FROM: i16 = 9;

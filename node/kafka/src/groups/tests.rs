@@ -11,7 +11,7 @@ use tidegate_kafka_proto::response;
 use tidegate_types::{LeaderEpoch, Offset, PartitionId, Timestamp};
 
 use super::classic::{join_answer, leave_answer, sync_answer};
-use super::offsets::{fill, one_group};
+use super::offsets::{Places, fill, one_group};
 use super::*;
 
 /// Every version of a request that is served.
@@ -137,7 +137,7 @@ fn what_is_said_of_a_commit_stands_where_it_was_asked() {
             (name("c"), vec![(2, Ok(())), (3, Ok(()))]),
         ]
     };
-    let codes = |places: &[(TopicName, Vec<(i32, Result<(), ErrorCode>)>)]| -> Vec<i16> {
+    let codes = |places: &[Places]| -> Vec<i16> {
         let outcomes = places.iter().flat_map(|(_, partitions)| partitions);
         outcomes.map(|(_, outcome)| outcome.err().map_or(0, ErrorCode::code)).collect()
     };
