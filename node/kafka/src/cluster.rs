@@ -40,7 +40,6 @@ const ELECTION_TYPES_FROM: i16 = 1;
 /// Answers DescribeCluster.
 pub(crate) async fn describe(
     shared: &Shared,
-    _version: i16,
     request: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
     let node = metadata::broker_id(&shared.broker);
@@ -92,7 +91,6 @@ pub(crate) fn absolute(folder: &Path) -> String {
 /// Answers DescribeLogDirs: the one folder, and what of it each partition takes.
 pub(crate) async fn log_dirs(
     shared: &Shared,
-    _version: i16,
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
     let topics: Vec<_> = match request.topics {
@@ -229,7 +227,7 @@ mod tests {
         for version in versions(Api::DescribeCluster) {
             let request = DescribeClusterRequest::default()
                 .with_include_cluster_authorized_operations(version > 0);
-            let answer = arrives(version, &describe(&node.shared, version, request).await);
+            let answer = arrives(version, &describe(&node.shared, request).await);
             assert_eq!((answer.error_code, answer.controller_id), (0, BrokerId(1)));
             assert_eq!(*answer.cluster_id, *node.shared.cluster_id);
             assert_eq!((answer.brokers.len(), answer.brokers[0].port), (1, 9_092));
@@ -238,7 +236,7 @@ mod tests {
         }
         for (endpoint, code) in [(2, 114), (0, 115), (9, 115)] {
             let request = DescribeClusterRequest::default().with_endpoint_type(endpoint);
-            let answer = arrives(2, &describe(&node.shared, 2, request).await);
+            let answer = arrives(2, &describe(&node.shared, request).await);
             assert_eq!((answer.error_code, answer.brokers.len()), (code, 0));
             assert_eq!((&*answer.cluster_id, answer.controller_id), ("", BrokerId(-1)));
         }
@@ -253,17 +251,15 @@ mod tests {
         };
         for version in versions(Api::DescribeLogDirs) {
             let all = DescribeLogDirsRequest::default().with_topics(None);
-            let [folder] = arrives(version, &log_dirs(&node.shared, version, all).await)
-                .results
-                .try_into()
-                .unwrap();
+            let [folder] =
+                arrives(version, &log_dirs(&node.shared, all).await).results.try_into().unwrap();
             assert!(Path::new(&*folder.log_dir).is_absolute());
             assert_eq!((folder.topics.len(), folder.topics[0].partitions.len()), (1, 2));
             assert_eq!(folder.total_bytes > 0, version >= 4);
             assert!(folder.usable_bytes <= folder.total_bytes);
             let some = vec![asked("t", &[1, 1, 7]), asked("nope", &[0]), asked("t", &[-1, 1])];
             let some = DescribeLogDirsRequest::default().with_topics(Some(some));
-            let some = arrives(version, &log_dirs(&node.shared, version, some).await);
+            let some = arrives(version, &log_dirs(&node.shared, some).await);
             let [topic] = some.results[0].topics.clone().try_into().unwrap();
             assert_eq!(topic.partitions.len(), 1);
             assert_eq!(topic.partitions[0].partition_index, 1);

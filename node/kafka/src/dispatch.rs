@@ -73,7 +73,7 @@ pub(crate) fn answer(
         Request::DeleteTopics(request) => reply!(topics::delete(&shared, version, request)),
         Request::CreatePartitions(request) => reply!(topics::grow(&shared, request)),
         Request::DeleteRecords(request) => reply!(topics::delete_records(&shared, request)),
-        Request::DescribeConfigs(request) => reply!(configs::describe(&shared, version, request)),
+        Request::DescribeConfigs(request) => reply!(configs::describe(&shared, request)),
         Request::AlterConfigs(request) => reply!(configs::alter(&shared, request)),
         Request::IncrementalAlterConfigs(request) => {
             reply!(configs::alter_incrementally(&shared, request))
@@ -81,8 +81,8 @@ pub(crate) fn answer(
         Request::ListConfigResources(request) => {
             reply!(configs::list_resources(&shared, version, request))
         }
-        Request::DescribeCluster(request) => reply!(cluster::describe(&shared, version, request)),
-        Request::DescribeLogDirs(request) => reply!(cluster::log_dirs(&shared, version, request)),
+        Request::DescribeCluster(request) => reply!(cluster::describe(&shared, request)),
+        Request::DescribeLogDirs(request) => reply!(cluster::log_dirs(&shared, request)),
         Request::ElectLeaders(request) => reply!(cluster::elect_leaders(&shared, version, request)),
         Request::FindCoordinator(request) => {
             reply!(groups::find_coordinator(&shared, version, request))
@@ -90,7 +90,7 @@ pub(crate) fn answer(
         Request::JoinGroup(request) => {
             reply!(groups::join(&shared, &client, &client_id, version, request))
         }
-        Request::SyncGroup(request) => reply!(groups::sync(&shared, version, request)),
+        Request::SyncGroup(request) => reply!(groups::sync(&shared, request)),
         Request::Heartbeat(request) => reply!(groups::heartbeat(&shared, request)),
         Request::LeaveGroup(request) => reply!(groups::leave(&shared, version, request)),
         Request::ConsumerGroupHeartbeat(request) => {
@@ -98,7 +98,7 @@ pub(crate) fn answer(
         }
         Request::OffsetCommit(request) => reply!(groups::commit(&shared, version, request)),
         Request::OffsetFetch(request) => reply!(groups::fetch_offsets(&shared, version, request)),
-        Request::ListGroups(request) => reply!(group_admin::list(&shared, version, request)),
+        Request::ListGroups(request) => reply!(group_admin::list(&shared, request)),
         Request::DescribeGroups(request) => {
             reply!(group_admin::describe(&shared, version, request))
         }

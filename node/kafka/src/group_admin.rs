@@ -43,11 +43,7 @@ const DEAD: &str = "Dead";
 const CONSUMER_MEMBER: i8 = 1;
 
 /// Answers ListGroups.
-pub(crate) async fn list(
-    shared: &Shared,
-    _version: i16,
-    request: ListGroupsRequest,
-) -> ListGroupsResponse {
+pub(crate) async fn list(shared: &Shared, request: ListGroupsRequest) -> ListGroupsResponse {
     let texts = |texts: &[tidegate_kafka_proto::StrBytes]| {
         texts.iter().map(|text| text.to_string()).collect()
     };

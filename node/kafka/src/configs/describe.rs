@@ -24,7 +24,6 @@ struct Detail {
 /// Answers DescribeConfigs.
 pub(crate) async fn describe(
     shared: &Shared,
-    _version: i16,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     let detail =

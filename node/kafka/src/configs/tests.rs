@@ -43,7 +43,7 @@ async fn every_version_describes_topics_and_the_node() {
             .with_resources(resources)
             .with_include_synonyms(true)
             .with_include_documentation(version >= 3);
-        let answer = arrives(version, &describe(&node.shared, version, request).await);
+        let answer = arrives(version, &describe(&node.shared, request).await);
         let [topic, broker] = answer.results.try_into().unwrap();
         assert_eq!((topic.error_code, broker.error_code), (0, 0));
         assert_eq!((topic.error_message.as_deref(), topic.configs.len()), (Some(""), 34));
@@ -97,7 +97,7 @@ async fn only_what_was_asked_for_is_described_and_each_once() {
         resource(3, "t", None),
     ];
     let request = DescribeConfigsRequest::default().with_resources(resources);
-    let answer = describe(&node.shared, 4, request).await;
+    let answer = describe(&node.shared, request).await;
     let told = answer.results.iter().map(|told| (told.error_code, told.configs.len()));
     let expected = [
         (0, 1),
@@ -126,7 +126,7 @@ async fn a_groups_settings_are_the_nodes() {
     let request = DescribeConfigsRequest::default()
         .with_resources(vec![resource(GROUP, "g", None)])
         .with_include_synonyms(true);
-    let answer = describe(&node.shared, 4, request).await;
+    let answer = describe(&node.shared, request).await;
     let told = answer.results[0].configs.iter().map(|config| {
         let [of_node] = &config.synonyms[..] else { panic!("{config:?}") };
         assert!(config.read_only && config.value == of_node.value);

@@ -108,11 +108,7 @@ pub(super) fn join_answer(version: i16, outcome: Result<Joined, JoinRefused>) ->
 }
 
 /// Answers SyncGroup once the leader has assigned.
-pub(crate) async fn sync(
-    shared: &Shared,
-    _version: i16,
-    request: SyncGroupRequest,
-) -> SyncGroupResponse {
+pub(crate) async fn sync(shared: &Shared, request: SyncGroupRequest) -> SyncGroupResponse {
     let assignments = request.assignments.iter().map(|assigned| {
         (assigned.member_id.to_string(), Bytes::copy_from_slice(&assigned.assignment))
     });
