@@ -1,5 +1,6 @@
 """Virtual environments with pinned packages."""
 
+import hashlib
 import sys
 
 from . import process
@@ -19,4 +20,6 @@ def environment(name, packages, log):
         pip = [folder / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
         process.must([*pip, "install", "--quiet", *packages], log)
 
-    return installed(name, make) / "venv" / "bin" / "python"
+    # Another set of packages is another environment.
+    digest = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:8]
+    return installed(f"{name}-{digest}", make) / "venv" / "bin" / "python"

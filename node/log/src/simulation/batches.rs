@@ -13,6 +13,15 @@ pub(super) struct Record {
     pub(super) time: Timestamp,
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
+    /// As they lie in the batch.
+    pub(super) headers: Vec<u8>,
+}
+
+impl Record {
+    /// Whether it says that its key has no value any more.
+    pub(super) fn is_tombstone(&self) -> bool {
+        self.key.is_some() && self.value.is_none()
+    }
 }
 
 /// What a batch is to be like.
@@ -23,6 +32,8 @@ pub(super) struct Wanted {
     pub(super) now: Timestamp,
     /// Mostly larger than an index entry's worth of them.
     pub(super) big: bool,
+    /// It belongs to a transaction of its producer's.
+    pub(super) transactional: bool,
 }
 
 /// A batch of one to three records.
@@ -31,6 +42,7 @@ pub(super) fn make(rng: &mut Rng, wanted: &Wanted) -> Vec<u8> {
     let mut builder = BatchBuilder::new(BuildOptions {
         stamp: wanted.stamp,
         compression,
+        transactional: wanted.transactional,
         ..BuildOptions::default()
     });
     // Mostly in order; now and then a device whose clock is off.
@@ -43,12 +55,26 @@ pub(super) fn make(rng: &mut Rng, wanted: &Wanted) -> Vec<u8> {
         };
         let mut value = vec![0; len as usize];
         rng.fill(&mut value);
-        let value = (!rng.chance(10)).then_some(&value[..]);
+        let value = (!rng.chance(20)).then_some(&value[..]);
         let key = (!rng.chance(20)).then(|| vec![b'a' + rng.below(8) as u8]);
         let time = Timestamp(wanted.now.millis() - late + rng.below(20) as i64);
         let id = wanted.id.to_be_bytes();
         builder.push(time, key.as_deref(), value, [(&b"id"[..], Some(&id[..]))]).unwrap();
     }
+    builder.build().unwrap()
+}
+
+/// The marker that ends a transaction of the producer's.
+pub(super) fn marker(wanted: &Wanted, commits: bool) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BuildOptions {
+        stamp: wanted.stamp,
+        transactional: true,
+        control: true,
+        ..BuildOptions::default()
+    });
+    let key = [0, 0, 0, u8::from(commits)];
+    let id = wanted.id.to_be_bytes();
+    builder.push(wanted.now, Some(&key), Some(&[0; 6]), [(&b"id"[..], Some(&id[..]))]).unwrap();
     builder.build().unwrap()
 }
 
@@ -72,6 +98,7 @@ pub(super) fn records(batch: &[u8]) -> Option<Vec<Record>> {
         time: header.timestamp_of(&record),
         key: record.key.map(<[u8]>::to_vec),
         value: record.value.map(<[u8]>::to_vec),
+        headers: record.headers.raw().to_vec(),
     };
     let body = batch.body(&mut scratch).ok()?;
     body.map(|read| read.ok().map(record)).collect()

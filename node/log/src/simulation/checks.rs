@@ -12,7 +12,7 @@ use super::world::World;
 use crate::{DamageRange, LogChunk, LogHandle, ReadError, files};
 
 /// The batches of a chunk, by their headers alone.
-fn split(chunk: &LogChunk) -> Vec<(BatchHeader, Bytes)> {
+pub(super) fn split(chunk: &LogChunk) -> Vec<(BatchHeader, Bytes)> {
     let (mut at, mut found) = (0, Vec::new());
     while at < chunk.batches.len() {
         let header = BatchHeader::parse(&chunk.batches[at..]).unwrap();
@@ -91,6 +91,7 @@ impl World {
                 assert_eq!(base, model.end, "log {n}: a hole");
             }
         }
+        model.history.put(base, &stored);
         model.content.insert(base, stored);
     }
 
@@ -153,15 +154,21 @@ impl World {
                 Some(Err(error)) => panic!("log {n} at {at}: {error}"),
             }
         }
+        self.take_compacted(n, offsets.end);
         self.check_nothing_lost(n, &old, floor, &bases, &met_before);
         let model = &mut self.logs[n];
         (model.start, model.end) = (offsets.start, offsets.end);
         (model.durable, model.claimed, model.floor) = (offsets.end, offsets.end, offsets.end);
         model.checked = true;
+        if self.compacts {
+            let policies = [model.config.policy, model.policy_before];
+            self.judge(n, &policies);
+        }
         self.check_answers(n);
     }
 
-    fn segment_bases(&self, n: usize) -> Vec<Offset> {
+    /// Where the files of a log begin.
+    pub(super) fn segment_bases(&self, n: usize) -> Vec<Offset> {
         use tidegate_env::Disk;
         let folder = files::partition(super::world::ROOT.as_ref(), super::world::log_id(n));
         let listed = self.disk.list(&folder).unwrap_or_default();
@@ -194,12 +201,37 @@ impl World {
                 }
                 model.content.insert(base, stored.clone());
             }
-            // What was never durable may have been overtaken by what came in its place.
-            _ => self.take_new(n, base, bytes, true),
+            _ => match self.rewritten(n, base, bytes) {
+                Some(stored) => {
+                    let model = &mut self.logs[n];
+                    if let Some(id) = stored.id {
+                        model.sent[id].at = Some(base);
+                    }
+                    model.content.insert(base, stored);
+                }
+                // What was never durable may have been overtaken by what came in its place.
+                None => self.take_new(n, base, bytes, true),
+            },
         }
-        let mirror = self.logs[n].mirror_of.is_some();
-        if !self.logs[n].hurt && !mirror && base >= self.logs[n].start {
-            assert_eq!(base, expected, "log {n}: a hole");
+        let model = &self.logs[n];
+        if !model.hurt && model.mirror_of.is_none() && base >= model.start {
+            let removed = self.compacts && model.history.bridges(expected, base);
+            assert!(base == expected || removed, "log {n}: a hole from {expected} to {base}");
+        }
+    }
+
+    /// What compaction took whole was in the log, and counts as if it were.
+    fn take_compacted(&mut self, n: usize, end: Offset) {
+        let model = &mut self.logs[n];
+        model.history.cut(end);
+        if !self.compacts {
+            return;
+        }
+        for (base, whole) in model.history.batches() {
+            let seen = model.content.contains_key(&base) || model.damage_at(base).is_some();
+            if let Some(id) = whole.id.filter(|_| !seen && whole.next() > model.start) {
+                model.sent[id].at = Some(base);
+            }
         }
     }
 
@@ -218,7 +250,8 @@ impl World {
             if model.content.contains_key(base) || stored.next <= model.start {
                 continue;
             }
-            if *base < floor {
+            // Where it is compacted, what may be gone is judged by record.
+            if *base < floor && !self.compacts {
                 let told = model.damage_at(*base).is_some();
                 assert!(told, "log {n}: the batch at {base} is gone, all before {floor} was safe");
                 let near = old.iter().any(|(b, s)| s.hurt && segment(*b) == segment(*base));
@@ -285,6 +318,10 @@ impl World {
             return;
         }
         self.catch_up(n);
+        if !self.disk.has_power() {
+            // What was opened as the power failed could not be looked at.
+            return;
+        }
         for _ in 0..3 {
             self.check_read(n);
         }
@@ -354,7 +391,11 @@ impl World {
     fn check_epoch(&mut self, n: usize) {
         let Some(log) = self.logs[n].handle.clone() else { return };
         let asked = LeaderEpoch(self.rng.between(0, 12) as i32);
-        let starts = self.logs[n].epochs();
+        let starts = self.logs[n].history.epochs(self.logs[n].start);
+        if self.compacts && self.logs[n].forgot {
+            // The batches that began them may be gone.
+            return;
+        }
         if self.logs[n].start > Offset::ZERO
             && (starts.is_empty() || self.logs[n].mirror_of.is_some())
         {
@@ -390,6 +431,13 @@ impl World {
                 let there = sent.at.is_some();
                 assert!(!there || told || model.forgot, "log {n}: batch {id} is not known");
                 assert!(there || !told || waits, "log {n}: batch {id} is known, not there");
+            }
+            let sent = producer.acked.iter().chain(&producer.unacked).map(|id| &model.sent[*id]);
+            let there = sent.filter(|sent| sent.at.is_some() && !sent.left);
+            // However the log was compacted, the last one of each can be told from it alone.
+            if let Some((last, stamp)) = there.last().and_then(|last| Some((last, last.stamp?))) {
+                let told = log.is_duplicate(stamp, last.records - 1);
+                assert!(told || model.beheaded, "log {n}: the last of {} is not known", stamp.id);
             }
             assert!(
                 !log.is_duplicate(producer.next_stamp(), 0),

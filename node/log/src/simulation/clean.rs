@@ -28,6 +28,7 @@ impl World {
     /// What is to become of old records: mostly nothing.
     pub(super) fn draw_policy(&mut self) -> LogPolicy {
         let mut policy = LogPolicy::default();
+        self.draw_compaction(&mut policy);
         if self.rng.chance(60) {
             return policy;
         }
@@ -81,16 +82,24 @@ impl World {
             self.disk.crash_after(changes);
         }
         for _ in 0..2 {
-            let Some((store, _)) = &self.store else { return };
-            if !self.disk.has_power() {
-                return;
-            }
-            store.maintenance_step().run();
-            for n in 0..LOGS {
-                self.catch_up(n);
-            }
-            self.run_writer();
+            self.maintain_once();
         }
+    }
+
+    pub(super) fn maintain_once(&mut self) {
+        if !self.disk.has_power() {
+            return;
+        }
+        if self.compacts {
+            self.note_closed();
+        }
+        let Some((store, _)) = &self.store else { return };
+        store.maintenance_step().run();
+        for n in 0..LOGS {
+            self.catch_up(n);
+            self.observe_compaction(n);
+        }
+        self.run_writer();
     }
 
     /// Somebody wants everything before an offset gone.
@@ -177,7 +186,8 @@ impl World {
             model.set_start(start);
             self.advances.lock().unwrap().remove(&log_id(n));
         }
-        model.forgot |= lost && start > Offset::ZERO;
+        model.beheaded |= lost && start > Offset::ZERO;
+        model.forgot |= lost && (start > Offset::ZERO || self.compacts);
         assert!(start >= model.start, "log {n}: its start went back to {start}");
         assert!(start >= model.shown, "log {n}: what was trimmed to {} is back", model.shown);
         self.check_start(n, start);
@@ -198,8 +208,10 @@ impl LogModel {
             };
             // What lies ahead of the clock, or far behind, may stand for others in its file.
             let all_young = gone().flat_map(|stored| &stored.records).all(|r| young(r.time));
+            // Where compaction left a file no record, nothing tells how old it is.
+            let tells_nothing = gone().any(|stored| stored.records.is_empty());
             let held = gone().all(|stored| uptime.saturating_sub(stored.seen_at) > age);
-            held && !all_young
+            held && (!all_young || tells_nothing)
         });
         policy.cleanup.deletes() && (by_size || by_age)
     }
@@ -215,9 +227,9 @@ impl LogModel {
     /// What lies before is gone: nobody sends it again.
     pub(super) fn set_start(&mut self, start: Offset) {
         self.start = start;
-        for stored in self.content.values() {
-            let Some(id) = stored.id else { continue };
-            self.sent[id].left = stored.next <= start;
+        for (_, whole) in self.history.batches() {
+            let Some(id) = whole.id else { continue };
+            self.sent[id].left = whole.next() <= start;
             if !self.sent[id].left {
                 continue;
             }

@@ -28,6 +28,8 @@
 mod batches;
 mod checks;
 mod clean;
+mod compaction;
+mod history;
 mod model;
 mod ops;
 mod produce;

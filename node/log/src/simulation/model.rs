@@ -9,7 +9,12 @@ use tidegate_record::BatchHeader;
 use tidegate_types::{LeaderEpoch, LogPolicy, Offset, ProducerStamp, Sequence, Timestamp};
 
 use super::batches::{self, Record};
+use super::compaction::Shape;
+use super::history::History;
 use crate::{DamageRange, LogConfig, LogHandle, When};
+
+/// Producers of a log; the last one's batches may belong to transactions.
+const PRODUCERS: i64 = 4;
 
 /// Names a batch among those sent to one log.
 pub(super) type BatchId = usize;
@@ -45,7 +50,6 @@ pub(super) struct Sent {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) next: Offset,
-    pub(super) epoch: LeaderEpoch,
     pub(super) bytes: Bytes,
     pub(super) records: Vec<Record>,
     pub(super) id: Option<BatchId>,
@@ -65,6 +69,8 @@ pub(super) struct Producer {
     pub(super) unacked: VecDeque<BatchId>,
     /// Acknowledged ones of this epoch, for repeating a retry that is not needed.
     pub(super) acked: Vec<BatchId>,
+    /// What it makes belongs to a transaction.
+    pub(super) in_transaction: bool,
 }
 
 impl Producer {
@@ -76,7 +82,13 @@ impl Producer {
             ack: if id == 3 { When::Written } else { When::Durable },
             unacked: VecDeque::new(),
             acked: Vec::new(),
+            in_transaction: false,
         }
+    }
+
+    /// Whether it uses transactions at all.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.id == PRODUCERS
     }
 
     /// Gives up what it sent and begins a new epoch.
@@ -108,10 +120,14 @@ pub(super) struct LogModel {
     pub(super) producers: Vec<Producer>,
     pub(super) sent: Vec<Sent>,
     by_essence: HashMap<u64, BatchId>,
-    /// What a mirror was offered, by base offset.
-    pub(super) offered: BTreeMap<Offset, Bytes>,
+    /// All that a mirror was offered, by base offset.
+    pub(super) offered: BTreeMap<Offset, Vec<Bytes>>,
     /// What it holds, by base offset, and what it held before its start.
     pub(super) content: BTreeMap<Offset, Stored>,
+    /// What it once held, and what compaction took of that.
+    pub(super) history: History,
+    /// What it looked like when that was last compared.
+    pub(super) shape: Option<Shape>,
     pub(super) start: Offset,
     /// How far a trim may have moved the start, answered or not.
     pub(super) trimmed: Offset,
@@ -133,6 +149,8 @@ pub(super) struct LogModel {
     pub(super) lossy: bool,
     /// Some of what its producers sent is remembered by the index alone, or by nothing.
     pub(super) forgot: bool,
+    /// That may be all of what a producer sent: its last batch may lie before the start.
+    pub(super) beheaded: bool,
 }
 
 impl LogModel {
@@ -143,11 +161,13 @@ impl LogModel {
             checked: false,
             mirror_of,
             epoch: LeaderEpoch(1),
-            producers: (1..=3).map(Producer::new).collect(),
+            producers: (1..=PRODUCERS).map(Producer::new).collect(),
             sent: Vec::new(),
             by_essence: HashMap::new(),
             offered: BTreeMap::new(),
             content: BTreeMap::new(),
+            history: History::default(),
+            shape: None,
             start: Offset::ZERO,
             trimmed: Offset::ZERO,
             shown: Offset::ZERO,
@@ -160,6 +180,7 @@ impl LogModel {
             hurt: false,
             lossy: false,
             forgot: false,
+            beheaded: false,
         }
     }
 
@@ -186,14 +207,22 @@ impl LogModel {
         let records = batches::records(bytes).expect("a batch that was never flipped is not whole");
         let base = header.base_offset;
         let id = if self.mirror_of.is_some() {
-            assert_eq!(self.offered.get(&base), Some(bytes), "not what was offered at {base}");
+            assert!(self.is_known(base, bytes), "not what was offered at {base}");
             None
         } else {
             let known = self.by_essence.get(&batches::essence(bytes));
             Some(*known.unwrap_or_else(|| panic!("a batch at {base} that nobody sent")))
         };
-        let (next, epoch) = (header.next_offset(), header.leader_epoch);
-        Stored { next, epoch, bytes: bytes.clone(), records, id, seen_at, hurt: false }
+        let next = header.next_offset();
+        Stored { next, bytes: bytes.clone(), records, id, seen_at, hurt: false }
+    }
+
+    /// Whether somebody sent this batch just so.
+    pub(super) fn is_known(&self, base: Offset, bytes: &Bytes) -> bool {
+        match self.mirror_of {
+            Some(_) => self.offered.get(&base).is_some_and(|offered| offered.contains(bytes)),
+            None => self.by_essence.contains_key(&batches::essence(bytes)),
+        }
     }
 
     /// The first batch that ends after `offset`.
@@ -217,16 +246,5 @@ impl LogModel {
         let records = self.content.values().flat_map(|stored| &stored.records);
         let mut found = records.filter(|r| r.time >= time && r.offset >= self.start);
         found.next().map(|record| (record.offset, record.time))
-    }
-
-    /// Where each epoch began.
-    pub(super) fn epochs(&self) -> Vec<(LeaderEpoch, Offset)> {
-        let mut starts: Vec<(LeaderEpoch, Offset)> = Vec::new();
-        for (base, stored) in self.content.iter().filter(|(_, stored)| stored.next > self.start) {
-            if stored.epoch > starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch) {
-                starts.push((stored.epoch, self.start.max(*base)));
-            }
-        }
-        starts
     }
 }

@@ -20,12 +20,14 @@ const OPS: &[(u64, &str, Op)] = &[
     (40, "look", World::check_answers),
     (25, "wait", |world, _| world.wait()),
     (15, "maintain", |world, _| world.maintain()),
+    (20, "compact", |world, _| world.compact()),
     (4, "trim", World::trim),
     (4, "config", World::reconfigure),
     (3, "jump", |world, _| world.jump()),
     (8, "epoch", |world, n| world.new_epoch(n)),
     (6, "fault", |world, _| world.inject()),
     (4, "power", |world, _| world.cut_soon()),
+    (3, "index", World::fail_index),
     (3, "fill", |world, _| world.fill_disk()),
     (6, "room", |world, _| world.disk.set_capacity(None)),
     (10, "flip", |world, n| world.flip(n)),
@@ -61,8 +63,10 @@ impl World {
     }
 
     /// Time passes; what is due then happens.
-    fn wait(&mut self) {
-        let millis = self.rng.below(3_000);
+    pub(super) fn wait(&mut self) {
+        // Now and then longer than anything that rests after a failure.
+        let most = if self.rng.chance(3) { 1_000_000 } else { 3_000 };
+        let millis = self.rng.below(most);
         self.clock.advance(Duration::from_millis(millis));
         self.run_writer();
     }

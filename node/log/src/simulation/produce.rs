@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc;
 
-use tidegate_types::{ByteSize, Flush, Sequence};
+use tidegate_env::Clock;
+use tidegate_types::{ByteSize, Flush, ProducerStamp, Sequence};
 
+use super::batches::{self, Wanted};
 use super::model::{BatchId, Fate};
 use super::world::World;
 use crate::{AppendError, AppendMode, AppendRequest, Appended, LogHandle, When};
@@ -36,12 +38,16 @@ impl World {
         if self.logs[n].mirror_of.is_some() {
             return;
         }
-        let which = self.rng.below(3) as usize;
+        let which = self.rng.below(self.logs[n].producers.len() as u64) as usize;
         if self.logs[n].producers[which].unacked.len() >= 5 {
             return;
         }
-        let stamp = self.logs[n].producers[which].next_stamp();
-        let id = self.make(n, Some(stamp));
+        if self.logs[n].producers[which].is_transactional() && self.rng.chance(40) {
+            self.logs[n].producers[which].in_transaction = true;
+        }
+        let producer = &self.logs[n].producers[which];
+        let (stamp, transactional) = (producer.next_stamp(), producer.in_transaction);
+        let id = self.make(n, Some(stamp), transactional);
         let records = self.logs[n].sent[id].records;
         let producer = &mut self.logs[n].producers[which];
         producer.next_sequence = Sequence(producer.next_sequence).advance(records).get();
@@ -75,8 +81,13 @@ impl World {
                 }
             }
         }
+        if self.rng.chance(25)
+            && let Some(id) = self.end_transaction(n)
+        {
+            requests.push(self.request(n, &log, None, vec![id], When::Durable));
+        }
         if self.rng.chance(50) {
-            let id = self.make(n, None);
+            let id = self.make(n, None, false);
             let ack = if self.rng.chance(50) { When::Durable } else { When::Written };
             requests.push(self.request(n, &log, None, vec![id], ack));
         }
@@ -87,6 +98,24 @@ impl World {
         self.run_writer();
         self.catch_up(n);
         self.take_answers(n, requests);
+    }
+
+    /// A marker for the transaction that is open. It may come before batches that are still on
+    /// their way, or be lost: then they belong to the next one.
+    fn end_transaction(&mut self, n: usize) -> Option<BatchId> {
+        let producer = self.logs[n].producers.iter_mut().find(|p| p.in_transaction)?;
+        producer.in_transaction = false;
+        let stamp = ProducerStamp { base_sequence: Sequence(-1), ..producer.next_stamp() };
+        let commits = self.rng.chance(60);
+        let wanted = Wanted {
+            id: self.next_id,
+            stamp: Some(stamp),
+            now: self.clock.wall(),
+            big: false,
+            transactional: true,
+        };
+        self.next_id += 1;
+        Some(self.logs[n].add(batches::marker(&wanted, commits)))
     }
 
     pub(super) fn run_writer(&mut self) {
@@ -221,7 +250,8 @@ impl World {
         for batch in tidegate_record::Batches::new(&chunk.batches) {
             let batch = batch.unwrap();
             let base = batch.header().base_offset;
-            self.logs[n].offered.insert(base, chunk.batches.slice_ref(batch.bytes()));
+            let bytes = chunk.batches.slice_ref(batch.bytes());
+            self.logs[n].offered.entry(base).or_default().push(bytes);
         }
         let request =
             AppendRequest { batches: chunk.batches, mode: AppendMode::Keep, ack: When::Durable };

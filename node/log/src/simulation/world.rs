@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) index_hurt: bool,
     /// Bits are turned in this run.
     pub(super) flips: bool,
+    /// Logs are compacted in this run.
+    pub(super) compacts: bool,
     pub(super) next_id: u64,
     /// Nothing goes wrong any more: all that is waiting must get in.
     pub(super) finishing: bool,
@@ -73,7 +75,7 @@ impl World {
     pub(super) fn new(seed: u64, planted: Option<Planted>) -> World {
         let mut rng = Rng::new(seed);
         let disk = SimDisk::new(rng.next_u64());
-        let flips = rng.chance(10);
+        let (flips, compacts) = (rng.chance(10), rng.chance(50));
         let mut logs = Vec::new();
         for n in 0..LOGS {
             logs.push(LogModel::new(LogConfig::default(), (n == MIRROR).then_some(0)));
@@ -88,6 +90,7 @@ impl World {
             index_lost: false,
             index_hurt: false,
             flips,
+            compacts,
             next_id: 1,
             finishing: false,
             advances: Arc::default(),
@@ -102,7 +105,11 @@ impl World {
     /// Other settings for each log, as a restart may bring them.
     fn draw_configs(&mut self) {
         for n in 0..LOGS {
-            let most = if self.rng.chance(10) { 300_000 } else { 30_000 };
+            let most = match self.rng.below(10) {
+                0 => 300_000,
+                1..=6 if self.compacts => 6_000,
+                _ => 30_000,
+            };
             let segment_bytes = ByteSize::bytes(self.rng.between(2_000, most));
             // The log that is mirrored always syncs: a mirror must not get ahead of its source.
             let lazy = n == 1 && self.rng.chance(30);
@@ -152,6 +159,7 @@ impl World {
         }
         self.end(End::Close);
         self.start();
+        self.finish_compaction();
     }
 
     /// Takes everything out of the way that makes calls fail.
@@ -297,11 +305,14 @@ impl World {
         };
         // From a checkpoint of every log at every tick to none at all.
         let uncovered = ByteSize::bytes([0, 10_000, 1 << 30][self.rng.below(3) as usize]);
+        // From a dozen keys to all of them.
+        let compaction_memory = ByteSize::bytes([500, 3_000, 1 << 20][self.rng.below(3) as usize]);
         let config = StoreConfig {
             uncovered,
             reserve: ByteSize::kib(64),
             on_advance: Some(Arc::new(on_advance)),
             opening_threads: 1,
+            compaction_memory,
             planted: self.planted,
             ..StoreConfig::default()
         };
@@ -345,12 +356,14 @@ impl World {
         &mut self,
         n: usize,
         stamp: Option<tidegate_types::ProducerStamp>,
+        transactional: bool,
     ) -> super::model::BatchId {
         let wanted = super::batches::Wanted {
             id: self.next_id,
             stamp,
             now: self.clock.wall(),
             big: self.logs[n].config.segment_bytes > ByteSize::bytes(60_000),
+            transactional,
         };
         self.next_id += 1;
         let bytes = super::batches::make(&mut self.rng, &wanted);
