@@ -10,6 +10,7 @@ use wasmtime::component::{Component, Linker, LinkerInstance, types::ComponentIte
 use wasmtime::{Engine, ResourceLimiter, StoreContextMut};
 
 use crate::abi::{LogLevel, WORLD_VERSION};
+use crate::state::{self, State};
 
 /// Longest line of a plugin in the log.
 const MAX_LINE: usize = 4_096;
@@ -97,6 +98,7 @@ pub(crate) struct Guest {
     random: u64,
     last_error: Option<String>,
     journal: Journal,
+    state: Option<Box<dyn State>>,
 }
 
 impl Guest {
@@ -109,7 +111,17 @@ impl Guest {
             random: 0,
             last_error: None,
             journal,
+            state: None,
         }
+    }
+
+    /// Lends a state for the calls to come, or takes it away.
+    pub(crate) fn set_state(&mut self, state: Option<Box<dyn State>>) -> Option<Box<dyn State>> {
+        mem::replace(&mut self.state, state)
+    }
+
+    pub(crate) fn state_mut(&mut self) -> Option<&mut (dyn State + 'static)> {
+        self.state.as_deref_mut()
     }
 
     /// Prepares for a call: what a call sees must not depend on those before it.
@@ -209,6 +221,7 @@ pub(crate) fn link(
     for (name, item) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(_) = item.ty else { continue };
         match name.split_once('@').map_or(name, |(interface, _)| interface) {
+            "tidegate:plugin/state" => state::link(&mut linker.instance(name)?)?,
             "wasi:random/random" => {
                 let mut instance = linker.instance(name)?;
                 random_bytes(&mut instance, "get-random-bytes")?;

@@ -16,6 +16,7 @@ use crate::guest::{Guest, Journal, one_line};
 use crate::host::reason;
 use crate::outcome::{MAX_REASON, Outcome};
 use crate::plugin::{InstantiateError, Limits, Plugin};
+use crate::state::{State, Stopped};
 use crate::ticker::Ticker;
 use tidegate_types::PluginKind;
 
@@ -191,6 +192,20 @@ impl Instance {
         columns: &mut Columns,
         context: &RunContext,
     ) -> Result<Outcome, RunError> {
+        self.run_with(columns, context, &mut None)
+    }
+
+    /// As [`Instance::run`], with a state that the plugin may read and write while it runs. After
+    /// an error the state holds what the plugin wrote up to there, and had better be thrown away.
+    ///
+    /// # Errors
+    /// As [`Instance::run`].
+    pub fn run_with(
+        &mut self,
+        columns: &mut Columns,
+        context: &RunContext,
+        state: &mut Option<Box<dyn State>>,
+    ) -> Result<Outcome, RunError> {
         if columns.is_empty() {
             return Ok(Outcome::of_nothing(self.kind()));
         }
@@ -208,7 +223,7 @@ impl Instance {
                 seed: context.seed,
             },
         );
-        let answer = self.call(count, arguments, context);
+        let answer = self.call(count, arguments, context, state);
         if let Some(batch) = Arc::into_inner(batch) {
             columns.give_back(batch);
         }
@@ -220,14 +235,16 @@ impl Instance {
         count: u32,
         arguments: abi::Arguments,
         context: &RunContext,
+        state: &mut Option<Box<dyn State>>,
     ) -> Result<Outcome, RunError> {
-        // `run` has just seen to it; an instance that cannot be revived has returned there.
+        // `run_with` has just seen to it; an instance that cannot be revived has returned there.
         let Some(live) = &mut self.live else {
             return Err(RunError::Trapped { message: "there is no store".to_owned() });
         };
         let running = self.plugin.ticker().running();
         live.store.set_epoch_deadline(self.deadline);
         live.store.data_mut().begin(context.seed);
+        live.store.data_mut().set_state(state.take());
         let answer = match &live.export {
             Export::Filter(call) => call
                 .call(&mut live.store, arguments)
@@ -240,6 +257,7 @@ impl Instance {
             }),
         };
         drop(running);
+        *state = live.store.data_mut().set_state(None);
         match answer {
             Ok(Ok(Ok(outcome))) => Ok(outcome),
             Ok(Ok(Err(malformed))) => Err(RunError::Malformed { what: malformed.to_string() }),
@@ -332,6 +350,9 @@ fn cause(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> RunErro
     if let Some(asked) = guest.refused_memory() {
         let asked = ByteSize::bytes(asked as u64);
         return RunError::OutOfMemory { asked, limit: limits.memory };
+    }
+    if let Some(Stopped(reason)) = error.downcast_ref::<Stopped>() {
+        return RunError::Trapped { message: reason.clone() };
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => return RunError::TimedOut { limit: limits.batch_time },

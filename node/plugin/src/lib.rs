@@ -19,6 +19,7 @@ mod inspect;
 mod instance;
 mod outcome;
 mod plugin;
+mod state;
 mod ticker;
 
 pub use abi::LogLevel;
@@ -30,3 +31,4 @@ pub use inspect::InspectError;
 pub use instance::{Instance, RunContext, RunError};
 pub use outcome::{Column, Emitted, Failure, Kept, Outcome, Output, Part, Tag, Tags, Verdict};
 pub use plugin::{InstantiateError, Limits, Plugin};
+pub use state::State;

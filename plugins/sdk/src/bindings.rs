@@ -6,14 +6,15 @@
 wit_bindgen::generate!({
     path: "../../wit",
     inline: "package tidegate:sdk; world shared { \
-             import tidegate:plugin/types@0.1.0; import tidegate:plugin/host@0.1.0; }",
+             import tidegate:plugin/types@0.1.0; import tidegate:plugin/host@0.1.0; \
+             import tidegate:plugin/state@0.1.0; }",
     world: "tidegate:sdk/shared",
     generate_all,
     generate_unused_types: true,
     additional_derives: [PartialEq, Eq, Clone],
 });
 
-pub use tidegate::plugin::{host, types};
+pub use tidegate::plugin::{host, state, types};
 
 /// The world of filters.
 pub mod filter {
@@ -24,6 +25,7 @@ pub mod filter {
         with: {
             "tidegate:plugin/types@0.1.0": super::types,
             "tidegate:plugin/host@0.1.0": super::host,
+            "tidegate:plugin/state@0.1.0": super::state,
         },
     });
 }
@@ -37,6 +39,7 @@ pub mod partition {
         with: {
             "tidegate:plugin/types@0.1.0": super::types,
             "tidegate:plugin/host@0.1.0": super::host,
+            "tidegate:plugin/state@0.1.0": super::state,
         },
     });
 }
@@ -50,6 +53,7 @@ pub mod transform {
         with: {
             "tidegate:plugin/types@0.1.0": super::types,
             "tidegate:plugin/host@0.1.0": super::host,
+            "tidegate:plugin/state@0.1.0": super::state,
         },
     });
 }
