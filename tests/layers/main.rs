@@ -39,7 +39,7 @@ const ROWS: &[&[&str]] = &[
     &["link"],
     &["metadata"],
     &["plugin"],
-    &["transport"],
+    &["transport", "author"],
     &["broker"],
     &["kafka", "mqtt", "http"],
     &["client"],
