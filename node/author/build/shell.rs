@@ -66,8 +66,10 @@ impl Shells {
         );
         let mut module = wat::parse_str(module)?;
         embed_component_metadata(&mut module, &self.resolve, world, StringEncoding::UTF8)?;
-        let mut encoder =
-            ComponentEncoder::default().validate(true).module(&module)?.adapter(WASI, &self.wasi)?;
+        let mut encoder = ComponentEncoder::default()
+            .validate(true)
+            .module(&module)?
+            .adapter(WASI, &self.wasi)?;
         Ok(encoder.encode()?)
     }
 

@@ -1,9 +1,7 @@
 //! `plugin.toml`: how a project is built, and what it is tested with.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -27,7 +25,6 @@ pub struct Manifest {
     /// The plugin's name; its component is `build/NAME.wasm`.
     pub name: PluginName,
     /// What it does.
-    #[serde(deserialize_with = "from_text")]
     pub kind: PluginKind,
     /// How it is built.
     pub build: BuildPlan,
@@ -80,18 +77,13 @@ pub struct TestPlan {
     #[serde(default)]
     pub state: bool,
     /// The memory that it may use; attach it with as much.
-    #[serde(default, deserialize_with = "some_from_text")]
+    #[serde(default, deserialize_with = "size")]
     pub memory_limit: Option<ByteSize>,
 }
 
-fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<T, D::Error> {
-    String::deserialize(from)?.parse().map_err(D::Error::custom)
-}
-
-fn some_from_text<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    from_text(from).map(Some)
+/// A size with its unit, as people write it.
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ByteSize>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 impl Manifest {

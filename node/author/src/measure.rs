@@ -98,9 +98,8 @@ pub fn measure(
     let batches = batches(records, plan)?;
     let identity = componentize(IDENTITY)?;
     let config = identity_config(plugin.needs());
-    let mut identity = bench
-        .instance(&identity, &config, Limits::default())
-        .map_err(MeasureError::Identity)?;
+    let mut identity =
+        bench.instance(&identity, &config, Limits::default()).map_err(MeasureError::Identity)?;
     let mut rounds = [Vec::new(), Vec::new()];
     let mut failed = 0;
     let mut columns = Columns::new();
@@ -148,14 +147,25 @@ fn batches(records: &[TestRecord], plan: &Plan) -> Result<Vec<Vec<u8>>, MeasureE
     let mut all = records.iter().cycle().take(plan.records).peekable();
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new(BuildOptions::default());
-    while all.peek().is_some() {
-        for record in all.by_ref().take(plan.batch.max(1)) {
-            let headers = record.headers.iter().map(|(n, v)| (n.as_slice(), v.as_deref()));
-            let (key, value) = (record.key.as_deref(), record.value.as_deref());
-            builder.push(Timestamp(record.timestamp), key, value, headers)?;
+    let mut held = 0;
+    while let Some(record) = all.peek() {
+        let headers = record.headers.iter().map(|(n, v)| (n.as_slice(), v.as_deref()));
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        match builder.push(Timestamp(record.timestamp), key, value, headers) {
+            Ok(()) => {
+                held += 1;
+                all.next();
+                if held < plan.batch.max(1) && all.peek().is_some() {
+                    continue;
+                }
+            }
+            // Large records make smaller batches.
+            Err(error) if error.is_full() && held > 0 => {}
+            Err(error) => return Err(error.into()),
         }
         batches.push(builder.build()?);
         builder.clear();
+        held = 0;
     }
     Ok(batches)
 }

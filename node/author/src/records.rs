@@ -84,7 +84,9 @@ pub fn read_records(
             Form::Lines => {
                 TestRecord { timestamp: -1, value: Some(text.clone()), ..TestRecord::default() }
             }
-            Form::Json => parse(&text).map_err(|reason| ReadRecordsError::Record { line, reason })?,
+            Form::Json => {
+                parse(&text).map_err(|reason| ReadRecordsError::Record { line, reason })?
+            }
         });
     }
     Ok(records)

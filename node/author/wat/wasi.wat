@@ -52,7 +52,7 @@
     (i32.const 0))
 
   ;; Standard output at level info, all else at level warn; a vector is a line.
-  (func (export "fd_write") (param $fd i32) (param $vectors i32) (param $count i32) (param $out i32)
+  (func (export "fd_write") (export "fd_write#2") (param $fd i32) (param $vectors i32) (param $count i32) (param $out i32)
     (result i32)
     (local $total i32)
     (local $len i32)

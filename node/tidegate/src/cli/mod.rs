@@ -3,6 +3,7 @@
 //! Values are checked here where their own type can tell (exit code 2); what settings can also say
 //! in a file or the environment is left as text for [`crate::settings`].
 
+mod author;
 mod bench;
 mod group;
 mod link;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use author::{PluginBench, PluginBuild, PluginNew, PluginRun, PluginTest};
 pub use bench::{BenchCommand, BenchLoad};
 pub use group::{GroupCommand, GroupSeek};
 pub use link::{LinkAdd, LinkCommand, LinkInvite};
@@ -99,7 +101,7 @@ pub enum Command {
     Produce(Produce),
     /// Print the records of a topic
     Consume(Consume),
-    /// Install plugins and attach them to topics
+    /// Write, build and test plugins; install them and attach them to topics
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Copy topics to other sites

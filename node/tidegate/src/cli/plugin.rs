@@ -6,9 +6,19 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use tidegate_types::{ByteSize, Hook, PluginName, PoisonPolicy, TopicName, parse_duration};
 
+use super::author::{PluginBench, PluginBuild, PluginNew, PluginTest};
+
 /// What to do with plugins.
 #[derive(Subcommand, Debug)]
 pub enum PluginCommand {
+    /// Write the project of a plugin, with an example in it
+    New(PluginNew),
+    /// Build a project into a component that a node would take
+    Build(PluginBuild),
+    /// Run a plugin over records on this machine and compare what comes out
+    Test(Box<PluginTest>),
+    /// Measure what a plugin costs a record, beside one that does nothing
+    Bench(Box<PluginBench>),
     /// Install a plugin, or a new version of it
     Install {
         /// Its name

@@ -138,7 +138,7 @@ async fn copy<W: Write>(
     partial.map_or(Ok(()), |failure| Err(Stop::Failed(failure)))
 }
 
-fn consume_failure(error: &ConsumeError) -> Failure {
+pub(super) fn consume_failure(error: &ConsumeError) -> Failure {
     let exit = match error {
         ConsumeError::Refused { error } | ConsumeError::Partition { error, .. } => {
             Exit::of_code(error.code)

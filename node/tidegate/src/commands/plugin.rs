@@ -1,5 +1,11 @@
 //! `plugin`.
 
+mod bench;
+mod build;
+mod new;
+mod runs;
+mod test;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -19,6 +25,10 @@ use crate::views::{
 
 pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failure> {
     match command {
+        PluginCommand::New(args) => new::run(context.output, args),
+        PluginCommand::Build(args) => build::run(context.output, args),
+        PluginCommand::Test(args) => test::run(context, args).await,
+        PluginCommand::Bench(args) => bench::run(context.output, args),
         PluginCommand::Install { name, file } => {
             let component = component(name, file.as_deref())?;
             let client = context.connect_for(INSTALL_TIMEOUT).await?;

@@ -1,0 +1,1 @@
+"""What a plugin in Python is made of."""
