@@ -9,6 +9,7 @@ use tidegate_plugin::{
     HostConfig, HostError, InstallError, Instance, InstantiateError, Limits, LoadError, Plugin,
     PluginHost, hash_of,
 };
+use tidegate_types::PluginHash;
 
 /// Why a component does not run here.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,16 @@ impl Bench {
             self.host.install(component)?;
         }
         Ok(self.host.load(&hash)?)
+    }
+
+    /// Forgets all compiled code but that of one plugin.
+    pub fn keep_only(&self, hash: &PluginHash) {
+        // What cannot be listed or removed only takes room.
+        for known in self.host.installed().unwrap_or_default() {
+            if known != *hash {
+                let _ = self.host.remove(&known);
+            }
+        }
     }
 
     /// A running instance.

@@ -67,6 +67,9 @@ pub struct TestPlan {
     /// The files of records.
     #[serde(default)]
     pub input: Vec<PathBuf>,
+    /// The files of records that `plugin bench` runs instead.
+    #[serde(default)]
+    pub bench: Vec<PathBuf>,
     /// The file of what is expected.
     #[serde(default)]
     pub expected: Option<PathBuf>,

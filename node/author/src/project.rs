@@ -193,6 +193,7 @@ impl Project {
             return Err(BuildError::OtherKind { said, found });
         }
         write(&path, &component)?;
+        bench.keep_only(&plugin.hash());
         let size = ByteSize::bytes(component.len() as u64);
         Ok(Built { kind: found, size, hash: hash_of(&component), path })
     }

@@ -188,14 +188,14 @@ impl History {
     fn compactable(&self, rules: &Rules<'_>) -> (Offset, BTreeMap<Offset, bool>) {
         let closed = self.closed.last().map_or(Offset::ZERO, |(end, _)| *end);
         let ended = self.ended(closed);
-        let open = self
-            .batches
-            .range(..closed)
-            .find(|(base, whole)| whole.is_of_transaction() && !ended.contains_key(base));
+        let open = self.batches.range(..closed).find(|(base, whole)| {
+            whole.is_of_transaction() && !ended.contains_key(base)
+        });
         let mut limit = Offset::ZERO;
         for policy in rules.policies.iter().filter(|policy| policy.cleanup.compacts()) {
-            let held =
-                |since: Duration| rules.uptime.saturating_sub(since) >= policy.min_compaction_lag;
+            let held = |since: Duration| {
+                rules.uptime.saturating_sub(since) >= policy.min_compaction_lag
+            };
             let ripe = self.closed.iter().rev().find(|(_, since)| held(*since));
             limit = limit.max(ripe.map_or(Offset::ZERO, |(end, _)| *end));
         }
@@ -213,13 +213,13 @@ impl History {
     pub(super) fn judge(&mut self, content: &BTreeMap<Offset, Stored>, rules: &Rules<'_>) {
         let (limit, ended) = self.compactable(rules);
         let aborted = |base: Offset| ended.get(&base) == Some(&false);
-        let counts =
-            |base: &Offset, whole: &Whole| !whole.header.attributes.is_control() && !aborted(*base);
+        let counts = |base: &Offset, whole: &Whole| {
+            !whole.header.attributes.is_control() && !aborted(*base)
+        };
         let mut latest: HashMap<&[u8], Offset> = HashMap::new();
         for (_, whole) in self.batches.range(..limit).filter(|(base, whole)| counts(base, whole)) {
             let records = whole.records.iter().filter(|record| record.offset < limit);
-            latest
-                .extend(records.filter_map(|record| Some((record.key.as_deref()?, record.offset))));
+            latest.extend(records.filter_map(|record| Some((record.key.as_deref()?, record.offset))));
         }
         let there: BTreeSet<Offset> =
             content.values().flat_map(|stored| &stored.records).map(|r| r.offset).collect();

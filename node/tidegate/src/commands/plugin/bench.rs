@@ -10,8 +10,9 @@ use crate::output::{Output, grouped, table};
 
 pub fn run(output: Output, args: &PluginBench) -> Result<(), Failure> {
     let mut subject = Subject::open(&args.run)?;
-    let records = subject.records(&args.run)?;
     let test = subject.plan();
+    let own = if test.bench.is_empty() { &test.input } else { &test.bench };
+    let records = subject.records(&args.run, own)?;
     let plan = Plan {
         records: args.records as usize,
         batch: args.run.batch,

@@ -57,12 +57,10 @@ impl Subject {
         self.project.as_ref().map(|project| project.manifest().test.clone()).unwrap_or_default()
     }
 
-    /// The records of the files that were named, else of the project's.
-    pub fn records(&self, args: &PluginRun) -> Result<Vec<TestRecord>, Failure> {
-        let files: Vec<PathBuf> = match (&self.project, args.input.as_slice()) {
-            (Some(project), []) => {
-                project.manifest().test.input.iter().map(|file| project.path(file)).collect()
-            }
+    /// The records of the files that were named, else of those of the project.
+    pub fn records(&self, args: &PluginRun, own: &[PathBuf]) -> Result<Vec<TestRecord>, Failure> {
+        let files = match (&self.project, args.input.as_slice()) {
+            (Some(project), []) => own.iter().map(|file| project.path(file)).collect(),
             (_, given) => given.to_vec(),
         };
         if files.is_empty() {

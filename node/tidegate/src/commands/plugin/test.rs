@@ -16,11 +16,11 @@ use crate::output::{Output, print_text, tell};
 
 pub async fn run(context: &Context, args: &PluginTest) -> Result<(), Failure> {
     let mut subject = Subject::open(&args.run)?;
+    let plan = subject.plan();
     let records = match &args.topic {
         Some(_) => read_topic(context, args).await?,
-        None => subject.records(&args.run)?,
+        None => subject.records(&args.run, &plan.input)?,
     };
-    let plan = subject.plan();
     let options = RunOptions {
         topic: "test".to_owned(),
         partitions: args.run.partitions.or(plan.partitions).unwrap_or(1),
