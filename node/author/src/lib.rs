@@ -9,6 +9,7 @@
 //! This crate decides nothing about plugins that the node would decide otherwise: whether a
 //! component is one is asked of [`tidegate_plugin`].
 
+mod build_error;
 mod component;
 mod files;
 mod host;
@@ -22,11 +23,12 @@ mod state;
 mod template;
 mod tools;
 
+pub use build_error::BuildError;
 pub use component::{ComponentizeError, componentize};
 pub use host::{Bench, BenchError};
 pub use manifest::{Manifest, ManifestError, Step, TestPlan};
 pub use measure::{MeasureError, Measured, Plan, measure};
-pub use project::{BuildError, Built, MANIFEST, Project};
+pub use project::{Built, MANIFEST, Project};
 pub use records::{Form, ReadRecordsError, TestRecord, read_records};
 pub use run::{Fate, Run, RunOptions, run};
 pub use snapshot::{Difference, compare};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate_plugin::State;
+use tidegate_plugin::{State, StateEntry};
 use tidegate_types::ByteSize;
 
 /// Most bytes of keys and values that the state of one partition holds.
@@ -109,7 +109,7 @@ impl State for MemoryState {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    ) -> Result<Vec<StateEntry>, String> {
         let inner = self.lock();
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),

@@ -31,4 +31,4 @@ pub use inspect::InspectError;
 pub use instance::{Instance, RunContext, RunError};
 pub use outcome::{Column, Emitted, Failure, Kept, Outcome, Output, Part, Tag, Tags, Verdict};
 pub use plugin::{InstantiateError, Limits, Plugin};
-pub use state::State;
+pub use state::{State, StateEntry};

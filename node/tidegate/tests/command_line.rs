@@ -209,3 +209,41 @@ fn completions_are_printed_for_each_shell() {
         assert!(text(&output.stdout).contains("tidegate"), "{shell}");
     }
 }
+
+#[test]
+fn a_plugin_is_written_and_what_cannot_be_is_told() {
+    let dir = folder();
+    let output = run(dir.path(), "plugin new hot --lang c --kind transform --output json");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["language"], &told["kind"]), (&"c".into(), &"transform".into()));
+    assert!(dir.path().join("hot/src/plugin.c").is_file());
+    for (line, code, message) in [
+        ("plugin new hot --lang c", 1, "not empty"),
+        ("plugin new Hot --lang c", 2, "cannot name a project"),
+        ("plugin new rs --lang rust --sdk hot", 2, "is not the SDK"),
+        ("plugin build", 3, "tidegate plugin new"),
+        ("plugin test hot", 3, "tidegate plugin build"),
+        ("plugin test hot/README.md", 1, "not WebAssembly"),
+        ("plugin bench nothing", 1, "cannot read nothing"),
+    ] {
+        let output = run(dir.path(), line);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}: {told}");
+        assert!(told.contains(message), "{line}: {told}");
+    }
+}
+
+#[test]
+fn a_tool_that_is_missing_is_told_with_where_it_comes_from() {
+    let dir = folder();
+    assert_eq!(run(dir.path(), "plugin new hot --lang c").status.code(), Some(0));
+    let empty = folder();
+    let mut command = tidegate(dir.path(), "plugin build hot");
+    // The first step, mkdir, is of the system; nothing else is.
+    std::os::unix::fs::symlink("/bin/mkdir", empty.path().join("mkdir")).unwrap();
+    let output = command.env("PATH", empty.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("clang is not installed") && told.contains("apt-get install"), "{told}");
+}
