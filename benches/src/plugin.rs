@@ -90,6 +90,7 @@ fn on_one_thread(table: &mut Table, rounds: usize) -> Result<(), Failure> {
         partitions: 1,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &|_| None,
     };
     let mut applier = Applier::new();

@@ -22,9 +22,12 @@
 mod admin;
 mod config;
 mod counters;
+mod derive;
 mod error;
 mod groups;
+mod hook;
 mod ingest;
+mod internal;
 mod links;
 mod mirror;
 mod node;
@@ -41,9 +44,12 @@ mod status;
 mod storage;
 mod subscribe;
 mod topic;
+mod view;
 
 pub use config::NodeConfig;
+pub use derive::DERIVE_TOPIC;
 pub use groups::{AskError, GROUPS_TOPIC, Groups};
+pub use internal::is_internal;
 pub use node::{Broker, Node, StartError};
 pub use offline::topic_names;
 pub use produce::{LEADER_EPOCH, MAX_REFUSED_RECORDS, Outcome, PendingAck, refused_records};

@@ -14,7 +14,7 @@ use tidegate_types::{
 };
 use tokio::sync::watch;
 
-use crate::ingest::Chain;
+use crate::hook::Chain;
 
 /// One topic.
 pub struct Topic {

@@ -245,7 +245,7 @@ fn one_batch(version: i16, records: Bytes) -> Result<Bytes, Failed> {
 
 /// Whether a topic is the node's own: clients read it and do not write to it.
 pub(crate) fn is_internal(name: &TopicName) -> bool {
-    name.as_str() == tidegate_broker::GROUPS_TOPIC
+    tidegate_broker::is_internal(name.as_str())
 }
 
 /// Whether a name is one of Kafka's own topics, which this node keeps elsewhere: none comes into

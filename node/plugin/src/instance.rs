@@ -89,6 +89,12 @@ pub enum RunError {
         /// Why, in its words.
         reason: String,
     },
+    /// It was not run: it failed too often.
+    #[error("is paused: {reason}")]
+    Paused {
+        /// What it was paused for.
+        reason: String,
+    },
     /// It was stopped for another reason.
     #[error("was stopped: {message}")]
     Trapped {

@@ -34,8 +34,8 @@ pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition}
 pub use record_policy::{MessageTime, RecordPolicy};
 pub use size::{ByteSize, ParseSizeError};
 pub use spec::{
-    Attachment, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion, PoisonPolicy,
-    Secret,
+    Attachment, Canary, DeriveSpec, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion,
+    PoisonPolicy, Previous, Secret,
 };
 pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};
 pub use topic_config::TopicConfig;

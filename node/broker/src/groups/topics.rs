@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tidegate_group::{Topic, Topics as Seen};
 use tidegate_types::TopicId;
 
-use super::is_internal;
+use crate::internal::is_internal;
 use crate::topic::Topics;
 
 /// The topics of one moment.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod admin;
+mod derive;
 mod groups;
 mod ingest;
 mod mirror;

@@ -95,7 +95,7 @@ fn of_one_stage(
     let stage = letters.first().map_or(0, |(failed, ..)| failed.stage);
     let origin = about.origin;
     let purpose = format!("{}/dead/{stage}", origin.purpose);
-    let stamp = header.stamp().map(|stamp| ProducerStamp {
+    let stamp = origin.stamp(header).map(|stamp| ProducerStamp {
         id: derived_producer(stamp.id, origin.topic_id, origin.partition, &purpose),
         ..stamp
     });

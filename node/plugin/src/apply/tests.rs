@@ -513,6 +513,7 @@ fn dead_letters(input: &[u8], failed: &[Failed], names: &[PluginName]) -> Vec<By
         partitions: PARTITIONS,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let hash = hash_of(b"plugin");
@@ -646,6 +647,7 @@ fn a_rejection_refuses_the_whole_batch() {
         partitions: 1,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let (batch, _) = Batch::parse(&input).unwrap();
@@ -679,6 +681,7 @@ fn a_plugin_that_only_loops_does_not_hold_a_batch_for_ever() {
         partitions: 1,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let (batch, _) = Batch::parse(&input).unwrap();

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidegate_broker::{Groups, Node, NodeConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
+use tidegate_record::{BatchBuilder, BuildOptions};
 use tidegate_types::{NodeId, TopicConfig, TopicName, limits};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
 
-use super::{Session, eventually, stamped};
+use super::{MADE, Session, eventually, stamped};
 
 /// A topic's name.
 pub fn topic(name: &str) -> TopicName {
@@ -107,6 +108,24 @@ impl TestNode {
         let identity = self.identity().await;
         let mut session = Session::open(&self.client, name, Some(identity)).await;
         session.put(stamped(values, identity, 0)).await.unwrap();
+    }
+
+    /// The same to another partition.
+    pub async fn produce_to(&self, name: &str, partition: u32, values: &[&str]) {
+        let identity = self.identity().await;
+        let mut session = Session::open(&self.client, name, Some(identity)).await;
+        session.put_to(partition, stamped(values, identity, 0)).await.unwrap();
+    }
+
+    /// Produces one batch of keys, each with a value or with none, to partition 0.
+    pub async fn produce_keyed(&self, name: &str, records: &[(&str, Option<&str>)]) {
+        let mut builder = BatchBuilder::new(BuildOptions::default());
+        for (key, value) in records {
+            let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
+            builder.push(MADE, key, value, []).unwrap();
+        }
+        let mut session = Session::open(&self.client, name, None).await;
+        session.put(builder.build().unwrap().into()).await.unwrap();
     }
 
     /// All that consumers may see, by partition and offset.

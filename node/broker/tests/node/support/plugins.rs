@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_client::RequestError;
-use tidegate_types::{Attachment, Hook, PluginHash, PluginLimits, PluginName, PoisonPolicy};
+use tidegate_types::{
+    Attachment, DeriveSpec, Hook, PartitionId, PluginHash, PluginLimits, PluginName, PoisonPolicy,
+};
 use tidegate_wire::{AttachRequest, AttachmentStatus};
 
 use super::{TestNode, topic};
@@ -16,15 +18,32 @@ pub struct Attach<'a> {
     pub hash: Option<PluginHash>,
     pub config: &'a str,
     pub policy: PoisonPolicy,
+    /// The topic to derive to; at the hook ingest where `None`.
+    pub to: Option<&'a str>,
+    pub table: Option<&'a str>,
+    pub canary: Vec<PartitionId>,
 }
 
 impl<'a> Attach<'a> {
     pub fn new(topic: &'a str, plugin: &'a str, config: &'a str) -> Attach<'a> {
-        Attach { topic, plugin, hash: None, config, policy: PoisonPolicy::Skip }
+        Attach {
+            topic,
+            plugin,
+            hash: None,
+            config,
+            policy: PoisonPolicy::Skip,
+            to: None,
+            table: None,
+            canary: Vec::new(),
+        }
     }
 
     pub fn policy(self, policy: PoisonPolicy) -> Attach<'a> {
         Attach { policy, ..self }
+    }
+
+    pub fn derive_to(self, to: &'a str) -> Attach<'a> {
+        Attach { to: Some(to), ..self }
     }
 }
 
@@ -56,12 +75,19 @@ impl TestNode {
             PluginLimits { batch_time: Duration::from_secs(60), ..PluginLimits::default() };
         let request = AttachRequest {
             topic: topic(attach.topic),
-            hook: Hook::Ingest,
+            hook: if attach.to.is_some() { Hook::Derive } else { Hook::Ingest },
             plugin: plugin(attach.plugin),
             hash: attach.hash,
             config: attach.config.to_owned(),
             policy: attach.policy,
             limits,
+            derive: attach.to.map(|to| DeriveSpec {
+                to: topic(to),
+                table: attach.table.map(topic),
+                from_end: false,
+                life: 0,
+            }),
+            canary: attach.canary,
         };
         self.client.attach_plugin(request).await
     }
