@@ -185,6 +185,8 @@ async fn attach(
         config: config.to_owned(),
         policy: PoisonPolicy::Halt,
         limits: PluginLimits::default(),
+        derive: None,
+        canary: Vec::new(),
     };
     node.ask(Request::AttachPlugin(request), Bytes::new()).await.map(drop)
 }

@@ -261,7 +261,8 @@ async fn try_configure(broker: &Arc<Broker>, attachment: Attachment) -> Result<(
 }
 
 pub(crate) fn limits_of(limits: &PluginLimits) -> Limits {
-    Limits { batch_time: limits.batch_time, memory: limits.memory, output: limits.output }
+    let PluginLimits { batch_time, memory, output, record_time, fan_out, log_lines, .. } = *limits;
+    Limits { batch_time, memory, output, record_time, fan_out, log_lines }
 }
 
 /// Puts what runs on the topic in line with the metadata. Attachments that did not change keep
