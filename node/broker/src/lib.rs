@@ -46,13 +46,14 @@ mod subscribe;
 mod topic;
 mod view;
 
-pub use config::NodeConfig;
+pub use config::{NodeConfig, PluginConfig};
 pub use derive::DERIVE_TOPIC;
 pub use groups::{AskError, GROUPS_TOPIC, Groups};
 pub use internal::is_internal;
 pub use node::{Broker, Node, StartError};
 pub use offline::topic_names;
 pub use produce::{LEADER_EPOCH, MAX_REFUSED_RECORDS, Outcome, PendingAck, refused_records};
+pub use tidegate_plugin::Backend;
 pub use topic::{Partition, Topic, Topics};
 
 /// Program and version, as told to the other end.

@@ -268,7 +268,11 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox, derive::Inbox), StartError
     let started = clock.wall();
     let record = NodeRecord { site: config.site.clone(), node: config.node, created: started };
     let metadata = MetadataStore::open(&config.data.join("metadata.redb"), &record)?;
-    let plugins = PluginHost::new(HostConfig::new(config.data.join("plugins")))?;
+    let plugins = PluginHost::new(HostConfig {
+        backend: config.plugins.backend,
+        memory_reservation: config.plugins.memory_reservation,
+        ..HostConfig::new(config.data.join("plugins"))
+    })?;
 
     let image = metadata.image();
     let found = logs.logs_on_disk().map_err(|source| unusable(&config.data, source))?;

@@ -17,7 +17,7 @@ use tidegate_wire::{
 use crate::hook::{Chain, Slot, Stage};
 use crate::internal::refuse_internal;
 use crate::topic::Topic;
-use crate::{Broker, admin, error};
+use crate::{Broker, PluginConfig, admin, error};
 
 /// Compiles a component and keeps it under `name`.
 pub(crate) async fn install(
@@ -33,6 +33,7 @@ pub(crate) async fn install(
         );
         return Err(ErrorBody::new(ErrorCode::TooLarge, message));
     }
+    let signed_by = signed_by(&broker.config.plugins, &name, &component)?;
     let _guard = broker.changing.lock().await;
     let host = broker.clone();
     // Seconds for a large component: not on a thread that serves others.
@@ -65,7 +66,32 @@ pub(crate) async fn install(
         }
     }
     let compile_ms = u64::try_from(installed.compile.as_millis()).unwrap_or(u64::MAX);
-    Ok(InstallReport { version, compile_ms, already: outcome == Outcome::Unchanged })
+    Ok(InstallReport { version, compile_ms, already: outcome == Outcome::Unchanged, signed_by })
+}
+
+/// Who signed a component: a publisher's name, or else the key; refused where that does not do.
+fn signed_by(
+    config: &PluginConfig,
+    name: &PluginName,
+    component: &[u8],
+) -> Result<Option<String>, ErrorBody> {
+    let refused = |why: String| {
+        let message = format!("plugin {name} is not let in: {why}");
+        ErrorBody::new(ErrorCode::NotAuthorized, message)
+    };
+    let signer = tidegate_plugin::signer(component).map_err(|wrong| refused(wrong.to_string()))?;
+    let known = |key| config.publishers.iter().find(|publisher| publisher.key == key);
+    match (signer, signer.and_then(known)) {
+        (_, Some(publisher)) => Ok(Some(publisher.name.clone())),
+        (Some(key), None) if config.require_signature => {
+            Err(refused(format!("it is signed by {key}, who is none of plugins.publishers")))
+        }
+        (None, None) if config.require_signature => {
+            let how = "sign it with 'tidegate plugin sign'";
+            Err(refused(format!("it is not signed, and plugins.require_signature is set: {how}")))
+        }
+        (key, None) => Ok(key.map(|key| key.to_string())),
+    }
 }
 
 /// Attaches a plugin to a topic; batches staged from now on run through it.

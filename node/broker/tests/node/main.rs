@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod admin;
+mod canary;
 mod derive;
 mod groups;
 mod ingest;
@@ -13,6 +14,7 @@ mod restart;
 mod roles;
 mod routing;
 mod settings;
+mod signed;
 mod subscribe;
 mod support;
 mod swap;

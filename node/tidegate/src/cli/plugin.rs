@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tidegate_types::{ByteSize, Hook, PluginName, PoisonPolicy, TopicName, parse_duration};
+use tidegate_types::{
+    ByteSize, Hook, PluginName, PoisonPolicy, Publisher, TopicName, parse_duration,
+};
 
 /// What to do with plugins.
 #[derive(Subcommand, Debug)]
@@ -46,6 +48,28 @@ pub enum PluginCommand {
         /// First digits of the version's hash [default: all versions]
         #[arg(long, value_name = "HASHPREFIX", value_parser = hash_prefix)]
         version: Option<String>,
+    },
+    /// Sign a component, so that nodes can tell who made it
+    Sign {
+        /// The component; it is replaced by a signed one
+        file: PathBuf,
+        /// The private key: PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Make the key, if there is no such file
+        #[arg(long)]
+        new_key: bool,
+        /// Where the signed component goes [default: in place of the other]
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Tell who signed a component
+    Verify {
+        /// The component; - reads standard input
+        file: PathBuf,
+        /// Who should have, as NAME=KEY; repeat it for several [default: plugins.publishers]
+        #[arg(long, value_name = "NAME=KEY")]
+        publisher: Vec<Publisher>,
     },
     /// Print the last log lines of a plugin, and its last errors
     Log {

@@ -12,7 +12,7 @@ use tidegate_types::{
 };
 use tidegate_wire::AttachRequest;
 
-use super::{Context, INSTALL_TIMEOUT};
+use super::{Context, INSTALL_TIMEOUT, signing};
 use crate::cli::{PluginAttach, PluginCommand};
 use crate::exit::{Exit, Failure};
 use crate::views::{
@@ -62,6 +62,10 @@ pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failu
             let logs = plugin_logs(&plugin);
             context.output.print(&logs, || log_lines(&logs))
         }
+        PluginCommand::Sign { file, key, new_key, out } => {
+            signing::sign(context, file, key, *new_key, out.as_deref())
+        }
+        PluginCommand::Verify { file, publisher } => signing::verify(context, file, publisher),
         PluginCommand::Stats { name } => stats(context, name.as_ref()).await,
         PluginCommand::Detach { topic, plugin, hook } => {
             let client = context.connect().await?;
@@ -93,7 +97,7 @@ fn component(name: &PluginName, file: Option<&Path>) -> Result<Bytes, Failure> {
 }
 
 /// The bytes of a file, or of standard input for `-`.
-fn read_bounded(path: &Path, max: ByteSize) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_bounded(path: &Path, max: ByteSize) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: io::Error| {
         Failure::of(Exit::Failed, &error).while_doing(format!("cannot read {}", path.display()))
     };

@@ -334,6 +334,7 @@ pub struct InstalledView {
     bytes: u64,
     compile_ms: u64,
     already: bool,
+    signed_by: Option<String>,
 }
 
 impl From<InstallReport> for InstalledView {
@@ -346,6 +347,7 @@ impl From<InstallReport> for InstalledView {
             bytes: report.version.size.get(),
             compile_ms: report.compile_ms,
             already: report.already,
+            signed_by: report.signed_by,
         }
     }
 }
@@ -360,8 +362,11 @@ impl InstalledView {
             return format!("plugin {name} has version {short} already\n");
         }
         let size = ByteSize::bytes(*bytes);
+        let signed = self.signed_by.iter().map(|who| format!(", signed by {who}"));
+        let signed: String = signed.collect();
         format!(
-            "installed plugin {name}, a {kind}: version {short}, {size}, compiled in {compile_ms} ms\n"
+            "installed plugin {name}, a {kind}: version {short}, {size}, compiled in {compile_ms} ms\
+             {signed}\n"
         )
     }
 }

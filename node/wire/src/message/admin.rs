@@ -215,6 +215,8 @@ pub struct InstallReport {
     pub compile_ms: u64,
     /// Whether this very version was installed already.
     pub already: bool,
+    /// Who signed it: the publisher's name, or the key where the node knows no name for it.
+    pub signed_by: Option<String>,
 }
 
 /// A plugin with its versions and where it runs.

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidegate_broker::{Groups, Node, NodeConfig};
+use tidegate_broker::{Groups, Node, NodeConfig, PluginConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
 use tidegate_record::{BatchBuilder, BuildOptions};
 use tidegate_types::{NodeId, TopicConfig, TopicName, limits};
@@ -43,8 +43,18 @@ impl TestNode {
     }
 
     pub async fn start_site(site: &str) -> TestNode {
+        TestNode::start_site_with(site, PluginConfig::default()).await
+    }
+
+    /// A node that lets in and runs plugins so.
+    pub async fn start_with(plugins: PluginConfig) -> TestNode {
+        TestNode::start_site_with("here", plugins).await
+    }
+
+    async fn start_site_with(site: &str, plugins: PluginConfig) -> TestNode {
         let data = TempDir::new().unwrap();
-        let node = Node::start(config(data.path(), site, 0)).await.unwrap();
+        let config = NodeConfig { plugins, ..config(data.path(), site, 0) };
+        let node = Node::start(config).await.unwrap();
         let address = node.address();
         let client = connect(data.path(), address).await;
         TestNode { client, address, site: site.to_owned(), node: Some(node), data }
@@ -170,6 +180,7 @@ fn config(data: &Path, site: &str, port: u16) -> NodeConfig {
         names: Vec::new(),
         reserve: limits::DEFAULT_RESERVE,
         groups: Default::default(),
+        plugins: Default::default(),
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Attach<'a> {
     pub to: Option<&'a str>,
     pub table: Option<&'a str>,
     pub canary: Vec<PartitionId>,
+    pub failures: u32,
 }
 
 impl<'a> Attach<'a> {
@@ -35,11 +36,16 @@ impl<'a> Attach<'a> {
             to: None,
             table: None,
             canary: Vec::new(),
+            failures: 100,
         }
     }
 
     pub fn policy(self, policy: PoisonPolicy) -> Attach<'a> {
         Attach { policy, ..self }
+    }
+
+    pub fn failures(self, failures: u32) -> Attach<'a> {
+        Attach { failures, ..self }
     }
 
     pub fn derive_to(self, to: &'a str) -> Attach<'a> {
@@ -71,8 +77,11 @@ impl TestNode {
 
     pub async fn try_attach(&self, attach: Attach<'_>) -> Result<Attachment, RequestError> {
         // A busy machine must not make a plugin fail that does what it should.
-        let limits =
-            PluginLimits { batch_time: Duration::from_secs(60), ..PluginLimits::default() };
+        let limits = PluginLimits {
+            batch_time: Duration::from_secs(60),
+            failures: attach.failures,
+            ..PluginLimits::default()
+        };
         let request = AttachRequest {
             topic: topic(attach.topic),
             hook: if attach.to.is_some() { Hook::Derive } else { Hook::Ingest },
