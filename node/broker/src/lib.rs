@@ -28,6 +28,7 @@ mod groups;
 mod hook;
 mod ingest;
 mod internal;
+mod leaving;
 mod links;
 mod mirror;
 mod node;

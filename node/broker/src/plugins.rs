@@ -8,7 +8,7 @@ use tidegate_metadata::{Command, Outcome};
 use tidegate_plugin::{InstallError, Limits, Plugin};
 use tidegate_types::{
     Attachment, Canary, DeriveSpec, Hook, PartitionId, PluginHash, PluginLimits, PluginName,
-    PluginVersion, Previous, TopicId, TopicName, limits,
+    PluginVersion, PoisonPolicy, Previous, TopicId, TopicName, limits,
 };
 use tidegate_wire::{
     AttachRequest, AttachmentStatus, ErrorBody, ErrorCode, InstallReport, PluginDescription,
@@ -16,7 +16,7 @@ use tidegate_wire::{
 
 use crate::hook::{Chain, Slot, Stage};
 use crate::internal::refuse_internal;
-use crate::topic::Topic;
+use crate::topic::{LeavingChains, Topic};
 use crate::{Broker, PluginConfig, admin, error};
 
 /// Compiles a component and keeps it under `name`.
@@ -131,6 +131,9 @@ pub(crate) async fn attach(
         canary: None,
         previous: None,
     };
+    if matches!(attachment.hook, Hook::Link | Hook::Read) {
+        check_leaving(&attachment)?;
+    }
     try_configure(broker, attachment.clone()).await?;
     let mut attachment = change(attachment, before, request.canary)?;
     if let Some(spec) = &mut attachment.derive {
@@ -152,6 +155,19 @@ pub(crate) async fn attach(
         };
     }
     submit(broker, &topic, attachment).await
+}
+
+/// What leaves can be read any number of times: there is no place for its dead letters.
+fn check_leaving(attachment: &Attachment) -> Result<(), ErrorBody> {
+    if attachment.policy == PoisonPolicy::DeadLetter {
+        let message = format!(
+            "at the hook {} a record that fails is left out or halts the reader: \
+             choose --on-error skip or halt",
+            attachment.hook
+        );
+        return Err(ErrorBody::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
 }
 
 /// What an attachment becomes that somebody asks for, beside one that is there.
@@ -204,7 +220,9 @@ async fn submit(
 ) -> Result<Attachment, ErrorBody> {
     broker.submit_command(Command::Attach(attachment.clone())).await?;
     let derives = broker.derive.chains().into_iter().filter(|(p, _)| p.topic.id == topic.id);
+    let leaving = topic.leaving.load_full();
     let chains = topic.chain.load_full().into_iter().chain(derives.map(|(_, chain)| chain));
+    let chains = chains.chain(leaving.chains().cloned());
     for chain in chains {
         let mut stages = chain.stages().map(|(stage, _)| stage);
         if let Some(stage) = stages.find(|stage| stage.attachment.plugin == attachment.plugin) {
@@ -299,6 +317,15 @@ pub(crate) fn refresh(broker: &Arc<Broker>, topic: &Arc<Topic>) {
     let attachments: Vec<_> = image.attachments(&topic.name, Hook::Ingest).cloned().collect();
     let chain = chain_of(broker, attachments, before.as_deref());
     topic.chain.store(chain.map(Arc::new));
+    let before = topic.leaving.load_full();
+    let linked = image.attachments(&topic.name, Hook::Link).cloned().collect();
+    let link = chain_of(broker, linked, before.link.as_deref()).map(Arc::new);
+    let read = image.attachments(&topic.name, Hook::Read).filter_map(|attachment| {
+        let before = before.read.get(&attachment.plugin);
+        let chain = chain_of(broker, vec![attachment.clone()], before.map(|chain| &**chain))?;
+        Some((attachment.plugin.clone(), Arc::new(chain)))
+    });
+    topic.leaving.store(Arc::new(LeavingChains { link, read: read.collect() }));
     broker.derive.refresh(broker, topic);
 }
 
@@ -344,8 +371,11 @@ pub(crate) fn statuses(broker: &Broker) -> Vec<AttachmentStatus> {
         chain.stages().map(|(stage, partitions)| stage.status(partitions)).collect()
     };
     let topics = broker.topics.all();
-    let ingest = topics.iter().filter_map(|topic| topic.chain.load_full());
-    let mut all: Vec<_> = ingest.flat_map(|chain| statuses(&chain)).collect();
+    let mut all = Vec::new();
+    for topic in topics {
+        all.extend(topic.chain.load_full().iter().flat_map(|chain| statuses(chain)));
+        all.extend(topic.leaving.load().chains().flat_map(|chain| statuses(chain)));
+    }
     for (pipeline, chain) in broker.derive.chains() {
         all.extend(statuses(&chain).into_iter().map(|mut status| {
             status.derived = pipeline.positions();

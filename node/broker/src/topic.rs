@@ -3,14 +3,15 @@
 //! A [`Topic`] is made from the metadata image and lives until the topic is deleted. Sessions hold
 //! it by reference count; one that outlives its topic finds it [`gone`](Topic::is_gone).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tidegate_log::{LogConfig, LogHandle};
 use tidegate_types::{
-    Offset, PartitionId, RecordPolicy, SiteName, TopicConfig, TopicId, TopicName, TopicPartition,
+    Offset, PartitionId, PluginName, RecordPolicy, SiteName, TopicConfig, TopicId, TopicName,
+    TopicPartition,
 };
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ pub struct Topic {
     partitions: ArcSwap<Vec<Arc<Partition>>>,
     /// The plugins of the ingest hook; a batch runs through the chain that it found here.
     pub(crate) chain: ArcSwapOption<Chain>,
+    /// The plugins of the hooks link and read.
+    pub(crate) leaving: ArcSwap<LeavingChains>,
     /// Moves whenever one of the partitions has something new.
     advanced: Arc<watch::Sender<u64>>,
     gone: AtomicBool,
@@ -52,6 +55,7 @@ impl Topic {
             mirror_of,
             partitions: ArcSwap::default(),
             chain: ArcSwapOption::empty(),
+            leaving: ArcSwap::default(),
             advanced,
             gone: AtomicBool::new(false),
             mirror_writer: Arc::default(),
@@ -155,6 +159,21 @@ impl Topic {
         self.gone.store(true, Ordering::Release);
         self.take_over();
         self.advanced.send_modify(|n| *n += 1);
+    }
+}
+
+/// What records go through as they leave a topic.
+#[derive(Default)]
+pub(crate) struct LeavingChains {
+    /// Over every link.
+    pub(crate) link: Option<Arc<Chain>>,
+    /// To readers, by the plugin that they name.
+    pub(crate) read: BTreeMap<PluginName, Arc<Chain>>,
+}
+
+impl LeavingChains {
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+        self.link.iter().chain(self.read.values())
     }
 }
 

@@ -27,6 +27,10 @@ keyword! {
         Ingest = "ingest",
         /// After the append, from one topic into another, each record exactly once.
         Derive = "derive",
+        /// As a copy leaves over a link; its offsets stay.
+        Link = "link",
+        /// As records are served to a reader who names the plugin; their offsets stay.
+        Read = "read",
     }
 }
 

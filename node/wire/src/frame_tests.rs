@@ -117,6 +117,7 @@ fn golden_subscription() {
         from: StartPosition::End,
         partitions: vec![(PartitionId(1), StartPosition::Offset(Offset(64)))],
         until_end: true,
+        plugin: None,
     });
     #[rustfmt::skip]
     let golden = [

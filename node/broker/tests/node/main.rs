@@ -8,6 +8,7 @@ mod canary;
 mod derive;
 mod groups;
 mod ingest;
+mod leaving;
 mod mirror;
 mod produce;
 mod restart;

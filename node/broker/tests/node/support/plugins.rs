@@ -23,6 +23,8 @@ pub struct Attach<'a> {
     pub table: Option<&'a str>,
     pub canary: Vec<PartitionId>,
     pub failures: u32,
+    /// Ingest, or derive with a target, where `None`.
+    pub hook: Option<Hook>,
 }
 
 impl<'a> Attach<'a> {
@@ -37,11 +39,16 @@ impl<'a> Attach<'a> {
             table: None,
             canary: Vec::new(),
             failures: 100,
+            hook: None,
         }
     }
 
     pub fn policy(self, policy: PoisonPolicy) -> Attach<'a> {
         Attach { policy, ..self }
+    }
+
+    pub fn hook(self, hook: Hook) -> Attach<'a> {
+        Attach { hook: Some(hook), ..self }
     }
 
     pub fn failures(self, failures: u32) -> Attach<'a> {
@@ -84,7 +91,10 @@ impl TestNode {
         };
         let request = AttachRequest {
             topic: topic(attach.topic),
-            hook: if attach.to.is_some() { Hook::Derive } else { Hook::Ingest },
+            hook: attach.hook.unwrap_or(match attach.to {
+                Some(_) => Hook::Derive,
+                None => Hook::Ingest,
+            }),
             plugin: plugin(attach.plugin),
             hash: attach.hash,
             config: attach.config.to_owned(),
@@ -102,7 +112,11 @@ impl TestNode {
     }
 
     pub async fn detach(&self, name: &str, from: &str) {
-        self.client.detach_plugin(topic(from), Hook::Ingest, plugin(name)).await.unwrap();
+        self.detach_at(name, from, Hook::Ingest).await;
+    }
+
+    pub async fn detach_at(&self, name: &str, from: &str, hook: Hook) {
+        self.client.detach_plugin(topic(from), hook, plugin(name)).await.unwrap();
     }
 
     /// How the only attachment of a plugin does.
