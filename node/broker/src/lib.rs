@@ -20,6 +20,7 @@
 //! below.
 
 mod admin;
+mod alias;
 mod config;
 mod counters;
 mod derive;
@@ -47,6 +48,7 @@ mod subscribe;
 mod topic;
 mod view;
 
+pub use alias::ReadAlias;
 pub use config::{NodeConfig, PluginConfig};
 pub use derive::DERIVE_TOPIC;
 pub use groups::{AskError, GROUPS_TOPIC, Groups};

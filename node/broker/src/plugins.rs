@@ -325,7 +325,12 @@ pub(crate) fn refresh(broker: &Arc<Broker>, topic: &Arc<Topic>) {
         let chain = chain_of(broker, vec![attachment.clone()], before.map(|chain| &**chain))?;
         Some((attachment.plugin.clone(), Arc::new(chain)))
     });
-    topic.leaving.store(Arc::new(LeavingChains { link, read: read.collect() }));
+    let read: BTreeMap<_, _> = read.collect();
+    let renamed = !read.keys().eq(before.read.keys());
+    topic.leaving.store(Arc::new(LeavingChains { link, read }));
+    if renamed {
+        broker.topics.name_aliases(topic);
+    }
     broker.derive.refresh(broker, topic);
 }
 
