@@ -143,7 +143,8 @@ impl World {
                     assert!(range.end > at, "log {n}: reading does not get on at {at}");
                     let told = self.logs[n].damage.contains(&range);
                     let met = |old: &DamageRange| old.from <= range.from && range.end <= old.end;
-                    let hurt = old.range(..range.end).any(|(_, s)| s.hurt && s.next > range.from);
+                    // What follows a batch whose length is wrong cannot be found either.
+                    let hurt = old.range(..range.end).any(|(_, s)| s.hurt && s.next >= range.from);
                     let known = told || met_before.iter().any(met);
                     assert!(known || hurt, "log {n}: {range:?} cannot be read");
                     if !told {
@@ -308,7 +309,10 @@ impl World {
         let model = &mut self.logs[n];
         let known = model.damage.iter().any(|old| old.from <= range.from && range.end <= old.end);
         let hurt = model.content.range(..range.end).any(|(_, s)| s.hurt && s.next > range.from);
-        assert!(known || hurt || cut, "log {n}: {range:?} is damaged, floor {floor}");
+        // An index that was damaged may have fallen back to what it was before files were removed.
+        let fallen_back = self.index_hurt && range.end <= model.start.max(model.shown);
+        let why = known || hurt || cut || fallen_back;
+        assert!(why, "log {n}: {range:?} is damaged, floor {floor}");
         model.hurt = true;
     }
 
@@ -433,9 +437,11 @@ impl World {
                 assert!(there || !told || waits, "log {n}: batch {id} is known, not there");
             }
             let sent = producer.acked.iter().chain(&producer.unacked).map(|id| &model.sent[*id]);
-            let there = sent.filter(|sent| sent.at.is_some() && !sent.left);
+            let mut there = sent.filter(|sent| sent.at.is_some() && !sent.left);
             // However the log was compacted, the last one of each can be told from it alone.
-            if let Some((last, stamp)) = there.last().and_then(|last| Some((last, last.stamp?))) {
+            if let Some((last, stamp)) =
+                there.next_back().and_then(|last| Some((last, last.stamp?)))
+            {
                 let told = log.is_duplicate(stamp, last.records - 1);
                 assert!(told || model.beheaded, "log {n}: the last of {} is not known", stamp.id);
             }

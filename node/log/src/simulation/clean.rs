@@ -178,8 +178,10 @@ impl World {
         let lost = self.index_lost || self.index_hurt || given_up;
         let model = &mut self.logs[n];
         if lost && start < model.start.max(model.shown) {
-            // The start is known from the first file alone; what its producers sent before, not.
-            assert_eq!(bases.first(), Some(&start), "log {n}: an odd start without the index");
+            // The start is known from the first file alone, or as it once was; what its producers
+            // sent before, not.
+            let known = bases.first() == Some(&start) || self.index_hurt;
+            assert!(known, "log {n}: it starts at {start} without the index");
             // A part of the index that can be read again may know better.
             model.trimmed = model.trimmed.max(model.start).max(model.shown);
             model.shown = start;
