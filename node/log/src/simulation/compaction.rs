@@ -10,7 +10,7 @@ use super::batches;
 use super::checks::split;
 use super::history::Rules;
 use super::model::{LogModel, Stored};
-use super::world::{End, World};
+use super::world::World;
 
 /// What a log shows of being compacted: bytes, files, and up to where it says that it is clean.
 pub(super) type Shape = (ByteSize, usize, Offset);
@@ -61,30 +61,6 @@ impl World {
             self.inject(Fault { on, after, kind, path: path.to_owned() });
         }
         self.maintain();
-    }
-
-    /// Writing the index fails while logs are rolled, trimmed or compacted, and then, mostly, the
-    /// power: what it says must not be believed beyond what it was told.
-    pub(super) fn fail_index(&mut self, n: usize) {
-        let on = if self.rng.chance(50) { FaultOn::Sync } else { FaultOn::Write };
-        let kind = if self.rng.chance(80) { FaultKind::Io } else { FaultKind::NoSpace };
-        let after = self.rng.below(8) as u32;
-        self.inject(Fault { on, after, kind, path: "index.redb".to_owned() });
-        for _ in 0..self.rng.between(1, 4) {
-            match self.rng.below(4) {
-                0 => self.trim(n),
-                1 => self.send(n),
-                2 => self.wait(),
-                _ => self.maintain(),
-            }
-            if !self.disk.has_power() {
-                return;
-            }
-        }
-        if self.rng.chance(80) {
-            self.end(End::Cut);
-            self.start();
-        }
     }
 
     /// Notes which files are closed: compaction knows of them as it begins.

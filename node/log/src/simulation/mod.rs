@@ -15,12 +15,13 @@
 //!   leaves offsets, times and producers as they were, one record of each key where it says that
 //!   the log is clean, and in the end that is all of the log that may be compacted;
 //! - reads, times, epochs and duplicates are answered as the model says, at random places;
+//! - what the index says of the files is what a walk over them finds;
 //! - damage is told, is no larger than it must be, and comes of something that was done.
 //!
 //! `world` drives a run, `ops` has its operations (one is a line in a table), `produce` what
-//! appends, `clean` what leaves, `compaction` what is compacted, `checks` what is compared, `model`,
-//! `history` and `batches` the model. Everything follows from the seed: `TIDEGATE_SEED=S` plays one
-//! again, `TIDEGATE_SEEDS=N` plays the first N:
+//! appends, `clean` what leaves, `compaction` what is compacted, `index` what becomes of the index,
+//! `checks` what is compared, `model`, `history` and `batches` the model. Everything follows from
+//! the seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
 //!
 //! ```text
 //! TIDEGATE_SEEDS=1000000 cargo test --release -p tidegate-log --lib simulation
@@ -34,6 +35,7 @@ mod checks;
 mod clean;
 mod compaction;
 mod history;
+mod index;
 mod model;
 mod ops;
 mod produce;
