@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(60);
 const API_VERSIONS: i16 = 18;
 
 /// Key, first and last version of what Kafka 4.3 advertises and is served here.
-const KAFKA: [(i16, i16, i16); 33] = [
+const KAFKA: [(i16, i16, i16); 34] = [
     (0, 0, 13),
     (1, 4, 18),
     (2, 1, 11),
@@ -43,6 +43,7 @@ const KAFKA: [(i16, i16, i16); 33] = [
     (42, 0, 2),
     (43, 0, 2),
     (44, 0, 1),
+    (46, 0, 0),
     (47, 0, 0),
     (60, 0, 2),
     (61, 0, 0),

@@ -2,9 +2,8 @@
 
 use tidegate_kafka_proto::ErrorCode;
 use tidegate_kafka_proto::messages::ConsumerGroupHeartbeatRequest;
-use tidegate_kafka_tests::{Committer, NONE, Typed, error, name};
+use tidegate_kafka_tests::{Committer, Member, NONE, Typed, error, name};
 
-use crate::rebalances::Member;
 use crate::start;
 
 const AT: (&str, i32) = ("read", 0);

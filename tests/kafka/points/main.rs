@@ -10,6 +10,7 @@
 mod connection;
 mod fetching;
 mod groups;
+mod large;
 mod produce;
 mod rebalances;
 mod sequences;

@@ -7,11 +7,12 @@ use tidegate_kafka_proto::messages::describe_configs_response::DescribeConfigsRe
 use tidegate_kafka_proto::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use tidegate_kafka_proto::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use tidegate_kafka_proto::messages::metadata_request::MetadataRequestTopic;
 use tidegate_kafka_proto::messages::metadata_response::MetadataResponseTopic;
 use tidegate_kafka_proto::messages::{
     CreatePartitionsRequest, DeleteTopicsRequest, DescribeConfigsRequest, FetchRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest,
+    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
 };
 use tidegate_kafka_tests::{
     BatchSpec, Committer, NONE, PARTITIONS, Typed, error, fetch, name, new_topic,
@@ -192,6 +193,21 @@ fn lists_are_appended_to_and_subtracted_from() {
     }
     let refused = alter(&mut client, "list", APPEND, "retention.ms", "1");
     assert_eq!(refused, ErrorCode::InvalidConfig, "a number is no list");
+}
+
+/// Admin tools ask which partitions are on their way to other nodes: none is.
+#[test]
+fn no_partition_is_being_reassigned() {
+    let (_node, mut client) = start();
+    client.create("stays", 2, &[]);
+    let asked = ListPartitionReassignmentsTopics::default()
+        .with_name(name("stays").into())
+        .with_partition_indexes(vec![0, 1]);
+    for topics in [None, Some(vec![asked])] {
+        let request = ListPartitionReassignmentsRequest::default().with_topics(topics);
+        let answer = client.ask(0, &request);
+        assert_eq!((answer.error_code, answer.topics.len()), (0, 0), "{answer:?}");
+    }
 }
 
 /// "A topic deleted and made again" is another topic: with nothing in it, and not under its old id.

@@ -9,7 +9,7 @@ use tidegate_kafka_proto::messages::offset_fetch_request::{
 };
 use tidegate_kafka_proto::messages::{OffsetCommitRequest, OffsetFetchRequest};
 
-use crate::{Typed, error, name};
+use crate::{Gone, Typed, error, name};
 
 /// The last version of both that names topics.
 const VERSION: i16 = 9;
@@ -38,13 +38,30 @@ impl Committer<'_> {
 
 impl Typed {
     /// Commits an offset with its metadata; how that went.
+    ///
+    /// # Panics
+    /// If the connection ends first.
     pub fn commit(
+        &mut self,
+        who: Committer<'_>,
+        at: (&str, i32),
+        offset: i64,
+        metadata: &str,
+    ) -> ErrorCode {
+        self.try_commit(who, at, offset, metadata).expect("an answer")
+    }
+
+    /// Commits an offset with its metadata; how that went.
+    ///
+    /// # Errors
+    /// If the connection ends first: it may be committed or not.
+    pub fn try_commit(
         &mut self,
         who: Committer<'_>,
         (topic, partition): (&str, i32),
         offset: i64,
         metadata: &str,
-    ) -> ErrorCode {
+    ) -> Result<ErrorCode, Gone> {
         let partition = OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -57,7 +74,8 @@ impl Typed {
             .with_member_id(name(who.member))
             .with_generation_id_or_member_epoch(who.generation)
             .with_topics(vec![topic]);
-        error(self.ask(VERSION, &request).topics[0].partitions[0].error_code)
+        let answer = self.try_ask(VERSION, &request)?;
+        Ok(error(answer.topics[0].partitions[0].error_code))
     }
 
     /// What was committed, and its metadata; [`NONE`] where nothing was.
