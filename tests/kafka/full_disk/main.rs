@@ -3,7 +3,6 @@
 //! kill on the full disk too; and once there is room, everything goes on by itself.
 //!
 //! On an ext4 of its own; where none can be mounted, the test says so and passes.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
