@@ -59,7 +59,8 @@ fn topic_config() -> TopicConfig {
         delete_retention: KEEP_TOMBSTONES,
         ..LogPolicy::default()
     };
-    let records = RecordPolicy { max_batch: limits::MAX_BATCH, ..RecordPolicy::default() };
+    let records =
+        RecordPolicy { max_batch: tidegate_group::limits::MAX_BATCH, ..RecordPolicy::default() };
     TopicConfig { partitions: 1, segment: SEGMENT, policy, records, ..TopicConfig::default() }
 }
 

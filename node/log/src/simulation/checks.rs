@@ -439,9 +439,8 @@ impl World {
             let sent = producer.acked.iter().chain(&producer.unacked).map(|id| &model.sent[*id]);
             let mut there = sent.filter(|sent| sent.at.is_some() && !sent.left);
             // However the log was compacted, the last one of each can be told from it alone.
-            if let Some((last, stamp)) =
-                there.next_back().and_then(|last| Some((last, last.stamp?)))
-            {
+            let last = there.next_back();
+            if let Some((last, stamp)) = last.and_then(|last| Some((last, last.stamp?))) {
                 let told = log.is_duplicate(stamp, last.records - 1);
                 assert!(told || model.beheaded, "log {n}: the last of {} is not known", stamp.id);
             }

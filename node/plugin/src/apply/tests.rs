@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidegate_record::{Batch, BatchBuilder, BuildOptions, Compression};
+use tidegate_types::limits::MAX_BATCH;
 use tidegate_types::{
     Offset, PluginName, ProducerEpoch, ProducerId, ProducerStamp, Sequence, Timestamp,
 };
@@ -558,12 +559,13 @@ fn a_dead_letter_that_no_batch_could_hold_is_cut() {
 #[test]
 fn a_record_too_large_for_any_batch_fails_alone() {
     let input = build(&[rec(0, b"a"), rec(1, b"b")], Some(STAMP), Compression::None);
-    let grown = vec![0; 3 << 20];
+    let grown = vec![0; MAX_BATCH.as_usize() + 1];
     for emits in [false, true] {
         let stage = acts([Act::Keep, Act::Value(Some(grown.clone()))], emits);
         let applied = apply(&input, &mut [stage], false).unwrap();
         assert_eq!(applied.failed.len(), 1);
-        assert!(applied.failed[0].reason.contains("3145728 bytes"), "{:?}", applied.failed);
+        let told = format!("{} bytes", grown.len());
+        assert!(applied.failed[0].reason.contains(&told), "{:?}", applied.failed);
         let Change::InPlace { batch: Some(batch) } = applied.change else { panic!("not in place") };
         assert_eq!(records(&batch), [(0, rec(0, b"a"))]);
     }
@@ -572,7 +574,7 @@ fn a_record_too_large_for_any_batch_fails_alone() {
 #[test]
 fn what_outgrows_its_place_goes_beside_it_in_several_batches() {
     let recs: Vec<_> = (0..4).map(|i| rec(i, b"x")).collect();
-    let grown = || Act::Value(Some(vec![7; 1 << 20]));
+    let grown = || Act::Value(Some(vec![7; MAX_BATCH.as_usize() / 2]));
     for stamp in [Some(STAMP), None] {
         let input = build(&recs, stamp, Compression::None);
         let stage = acts([grown(), grown(), grown(), grown()], false);
@@ -601,7 +603,8 @@ fn what_outgrows_its_place_goes_beside_it_in_several_batches() {
 
 #[test]
 fn a_split_that_cannot_be_told_from_the_next_batch_is_refused() {
-    let input = build(&[rec(0, &[1; 1 << 20])], Some(STAMP), Compression::None);
+    let half = vec![1; MAX_BATCH.as_usize() / 2];
+    let input = build(&[rec(0, &half)], Some(STAMP), Compression::None);
     let outputs = vec![(Some("narrow"), None, None); 3];
     let error = apply(&input, &mut [acts([Act::Emit(outputs)], true)], false).unwrap_err();
     assert!(matches!(error, ApplyError::TooMuch { .. }), "{error}");
