@@ -464,6 +464,31 @@ fn damage_stops_compaction_before_it_and_is_told() {
     assert_eq!(log.damage().len(), 1, "damage is not forgotten");
 }
 
+/// A look must end although nothing that lies before the damage may be compacted.
+#[test]
+fn damage_behind_an_open_transaction_leaves_compaction_nothing_to_do() {
+    let disk = SimDisk::new(8);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, compacting(2_000));
+    let mut model = Model::default();
+    let options = BuildOptions {
+        stamp: Some(model.stamp(7, 1)),
+        transactional: true,
+        ..BuildOptions::default()
+    };
+    model.put(&mut store, &log, options, &[(Some(b"a"), Some(b"open"))], false);
+    for _ in 0..3 {
+        close_active(&mut store, &log, &mut model);
+    }
+    let names = segment_names(&disk);
+    let base: i64 = names[2][..20].parse().unwrap();
+    disk.flip_bit(&segment_path(Path::new(ROOT), 0, base), 70, 0).unwrap();
+    maintain(&store);
+    maintain(&store);
+    assert_eq!(log.compaction(), (Offset(0), None));
+    assert_eq!(log.damage().len(), 1);
+}
+
 #[test]
 fn a_map_too_small_for_all_keys_takes_several_passes() {
     let disk = SimDisk::new(7);

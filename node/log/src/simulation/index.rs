@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_env::{Disk, Fault, FaultKind, FaultOn};
 
 use super::world::{End, ROOT, World};
-use crate::check::{self, CheckOptions, Severity};
+use crate::check::{self, CheckOptions, Problem, ProblemKind, Severity};
 
 impl World {
     /// Writing the index fails while logs are rolled, trimmed or compacted, and then, mostly, the
@@ -49,7 +49,14 @@ impl World {
         let report = check::check(&disk, Path::new(ROOT), CheckOptions::default(), &mut |_| {});
         for log in report.unwrap().logs_with(Severity::Repairable) {
             let n = log.log.partition.0 as usize;
-            assert!(self.logs[n].hurt, "log {n}: the index and its files: {:?}", log.problems);
+            // A cut that was lost with a failed sync leaves bytes behind the last batch of a file.
+            let counts = |problem: &&Problem| match problem.kind {
+                ProblemKind::Damaged { range, .. } => range.from < range.end,
+                _ => problem.kind.severity() >= Severity::Repairable,
+            };
+            let problems: Vec<&Problem> = log.problems.iter().filter(counts).collect();
+            let sound = problems.is_empty() || self.logs[n].hurt;
+            assert!(sound, "log {n}: the index and its files: {problems:?}");
         }
     }
 }

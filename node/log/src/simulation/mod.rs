@@ -20,8 +20,8 @@
 //!
 //! `world` drives a run, `ops` has its operations (one is a line in a table), `produce` what
 //! appends, `clean` what leaves, `compaction` what is compacted, `index` what becomes of the index,
-//! `checks` what is compared, `model`, `history` and `batches` the model. Everything follows from
-//! the seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
+//! `checks` and `reopened` what is compared, `model`, `history` and `batches` the model. Everything
+//! follows from the seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
 //!
 //! ```text
 //! TIDEGATE_SEEDS=1000000 cargo test --release -p tidegate-log --lib simulation
@@ -39,6 +39,7 @@ mod index;
 mod model;
 mod ops;
 mod produce;
+mod reopened;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
