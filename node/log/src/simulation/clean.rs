@@ -95,6 +95,9 @@ impl World {
         }
         let Some((store, _)) = &self.store else { return };
         store.maintenance_step().run();
+        if store.index_failure().is_some() {
+            self.note_unsure_starts();
+        }
         for n in 0..LOGS {
             self.catch_up(n);
             self.observe_compaction(n);
@@ -147,6 +150,20 @@ impl World {
             self.index_lost = true;
             // Another one may follow.
             let _ = self.disk.remove_file(&path);
+        }
+    }
+
+    /// A commit that failed may be there all the same once the process is killed: where a log was
+    /// about to start it may start then.
+    fn note_unsure_starts(&mut self) {
+        let (uptime, wall) = (self.uptime(), self.now());
+        for n in 0..LOGS {
+            let bases = self.segment_bases(n);
+            let model = &mut self.logs[n];
+            let drops = self.armed && model.config.policy.when_full == WhenFull::DropOldest;
+            let may = |start: &&Offset| drops || model.may_start_at(**start, uptime, wall);
+            let furthest = bases.iter().rev().find(may).copied();
+            model.trimmed = model.trimmed.max(furthest.unwrap_or(Offset::ZERO));
         }
     }
 

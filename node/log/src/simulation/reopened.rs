@@ -21,16 +21,16 @@ impl World {
         };
         let offsets = log.offsets();
         assert_eq!(offsets.durable, offsets.end, "log {n}");
+        let bases = self.segment_bases(n);
         let mut floor = self.logs[n].floor;
         if self.index_lost {
-            // Bad batches at the end of what is safe: without the index they are a torn tail.
-            let model = &self.logs[n];
-            let safe = model.content.range(..floor).rev();
-            let bad = safe.take_while(|(_, stored)| stored.hurt);
-            floor = bad.last().map_or(floor, |(base, _)| floor.min(*base));
+            // From a bad batch of the last file on, what is safe cannot be told from a torn tail
+            // without the index: its length may be what is wrong.
+            let last = bases.last().copied().unwrap_or(Offset::ZERO).min(floor);
+            let mut safe = self.logs[n].content.range(last..floor);
+            floor = safe.find(|(_, stored)| stored.hurt).map_or(floor, |(base, _)| *base);
         }
         assert!(offsets.end >= floor, "log {n}: it ends at {}, before {floor}", offsets.end);
-        let bases = self.segment_bases(n);
         let found = log.damage().to_vec();
         for range in &found {
             self.explain(n, *range, floor);
@@ -180,8 +180,9 @@ impl World {
                 assert!(told, "log {n}: the batch at {base} is gone, all before {floor} was safe");
                 let near = old.iter().any(|(b, s)| s.hurt && segment(*b) == segment(*base));
                 let before = met_before.iter().any(|range| range.contains(*base));
+                let fallen_back = self.index_hurt && stored.next <= model.trimmed;
                 assert!(
-                    stored.hurt || near || before,
+                    stored.hurt || near || before || fallen_back,
                     "log {n}: damage covers {base}, which is whole"
                 );
             }
