@@ -152,7 +152,8 @@ impl World {
             return;
         }
         for (base, whole) in model.history.batches() {
-            let seen = model.content.contains_key(&base) || model.damage_at(base).is_some();
+            let seen = model.content.contains_key(&base)
+                || model.damage_at(base.max(model.start)).is_some();
             if let Some(id) = whole.id.filter(|_| !seen && whole.next() > model.start) {
                 model.sent[id].at = Some(base);
             }
@@ -176,7 +177,7 @@ impl World {
             }
             // Where it is compacted, what may be gone is judged by record.
             if *base < floor && !self.compacts {
-                let told = model.damage_at(*base).is_some();
+                let told = model.damage_at((*base).max(model.start)).is_some();
                 assert!(told, "log {n}: the batch at {base} is gone, all before {floor} was safe");
                 let near = old.iter().any(|(b, s)| s.hurt && segment(*b) == segment(*base));
                 let before = met_before.iter().any(|range| range.contains(*base));
@@ -195,7 +196,7 @@ impl World {
                 if let Some(id) = stored.id {
                     model.sent[id].at = Some(*base);
                 }
-            } else if model.damage_at(*base).is_some() {
+            } else if model.damage_at((*base).max(model.start)).is_some() {
                 model.content.entry(*base).or_insert_with(|| stored.clone());
             }
         }
