@@ -119,6 +119,7 @@ async fn no_commit_is_lost_on_a_full_disk_and_all_go_on_when_there_is_room() {
     node.restart().await;
     let broker = Broker { address: node.kafka() };
     let mut client = Typed::open(broker);
+    client.await_groups();
     client.create(TOPIC, PARTITIONS, &[]);
     client.append(TOPIC, &BatchSpec::of(&[("k", "v")], 1_700_000_000_000));
     let mut member = Member::open(broker, "members");

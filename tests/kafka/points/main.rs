@@ -21,9 +21,10 @@ use tidegate_kafka_tests::{Tidegate, Typed};
 /// The tests' own present, years back, so that no clock is mistaken for it.
 const T0: i64 = 1_700_000_000_000;
 
-/// A node with nothing in it, and a client of it.
+/// A node with nothing in it that serves groups, and a client of it.
 fn start() -> (Tidegate, Typed) {
     let node = Tidegate::start();
-    let client = Typed::open(node.broker());
+    let mut client = Typed::open(node.broker());
+    client.await_groups();
     (node, client)
 }

@@ -1,5 +1,7 @@
 //! Committed offsets, as tests write and read them.
 
+use std::time::{Duration, Instant};
+
 use tidegate_kafka_proto::ErrorCode;
 use tidegate_kafka_proto::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -13,6 +15,9 @@ use crate::{Gone, Typed, error, name};
 
 /// The last version of both that names topics.
 const VERSION: i16 = 9;
+
+/// How long a node may take until it serves groups; far more than it takes.
+const LOADING: Duration = Duration::from_secs(60);
 
 /// What a partition has that nobody committed an offset of.
 pub const NONE: i64 = -1;
@@ -37,6 +42,20 @@ impl Committer<'_> {
 }
 
 impl Typed {
+    /// Waits until groups are served: a node that was just started reads them first, and tells
+    /// clients to try again.
+    ///
+    /// # Panics
+    /// If it takes too long.
+    pub fn await_groups(&mut self) {
+        let end = Instant::now() + LOADING;
+        let nobody = Committer::outside("nobody");
+        while self.committed(nobody, ("none", 0)) == Err(ErrorCode::CoordinatorLoadInProgress) {
+            assert!(Instant::now() < end, "groups are not loaded after {LOADING:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Commits an offset with its metadata; how that went.
     ///
     /// # Panics
