@@ -33,4 +33,4 @@ pub use instance::{Instance, RunContext, RunError};
 pub use outcome::{Column, Emitted, Failure, Kept, Outcome, Output, Part, Tag, Tags, Verdict};
 pub use plugin::{InstantiateError, Limits, Plugin};
 pub use signature::{SignatureError, SigningKey, generate_key, signer};
-pub use state::State;
+pub use state::{State, StateEntry};

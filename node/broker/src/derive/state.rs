@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tidegate_plugin::State;
+use tidegate_plugin::{State, StateEntry};
 use tidegate_types::ByteSize;
 
 use super::progress::Progress;
@@ -255,7 +255,7 @@ impl State for Layer {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    ) -> Result<Vec<StateEntry>, String> {
         let call = self.call();
         let own = call.scope.prefix.len();
         let prefix = call.full_key(prefix)?;
