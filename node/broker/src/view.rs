@@ -261,10 +261,10 @@ impl ViewReader {
     }
 }
 
+type Records = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// The records; `None` before the first were written.
-fn table(
-    database: &Database,
-) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, ViewError> {
+fn table(database: &Database) -> Result<Option<Records>, ViewError> {
     match database.begin_read()?.open_table(RECORDS) {
         Ok(table) => Ok(Some(table)),
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),

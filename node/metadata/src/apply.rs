@@ -241,7 +241,7 @@ impl Image {
             Some(n) => {
                 let attached = self.attachments.entry(topic.clone()).or_default();
                 let place = &mut Arc::make_mut(attached)[n];
-                Ok(Outcome::Replaced(std::mem::replace(place, attachment.clone())))
+                Ok(Outcome::Replaced(Box::new(std::mem::replace(place, attachment.clone()))))
             }
             None => {
                 let full = attached.len();

@@ -104,7 +104,7 @@ pub enum Outcome {
     /// Nothing: it was so already.
     Unchanged,
     /// It put an attachment in another's place.
-    Replaced(Attachment),
+    Replaced(Box<Attachment>),
     /// It deleted this topic.
     Deleted(Arc<Topic>),
     /// It set producer ids aside.

@@ -167,11 +167,11 @@ impl Work {
             let swept = lock(&state).sweep(&states, plugin_of, &mut self.swept);
             swept.map_err(NoStep::Later)?;
         }
-        let state = Arc::into_inner(state).map(|state| state.into_inner());
-        let Some(state) = state else {
+        let Some(state) = Arc::into_inner(state) else {
             return Err(NoStep::Later("a plugin still holds its state".to_owned()));
         };
-        let (progress, rows) = state.unwrap_or_else(PoisonError::into_inner).into_rows();
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (progress, rows) = state.into_rows();
         Ok(Step { outputs, letters, progress, rows, halted })
     }
 

@@ -164,7 +164,8 @@ impl World {
         let mut bytes = vec![0; file.len().unwrap() as usize];
         file.read_at(0, &mut bytes).unwrap();
         let mut position = 0;
-        while let Ok(header) = BatchHeader::parse(&bytes[position..]) {
+        let header_at = |position: usize| BatchHeader::parse(bytes.get(position..)?).ok();
+        while let Some(header) = header_at(position) {
             if header.base_offset == base {
                 // The base offset and the epoch lie outside the CRC: nothing tells of flips there.
                 let within = match self.rng.below(header.batch_len as u64 - 12) {

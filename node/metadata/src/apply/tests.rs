@@ -230,7 +230,10 @@ fn an_attachment_is_replaced_in_its_place() {
     assert_eq!(do_one(&mut image, &Command::Attach(q.clone())), Ok(Outcome::Done));
     assert_eq!(do_one(&mut image, &Command::Attach(p.clone())), Ok(Outcome::Unchanged));
     let newer = attachment("a", "p", 2, "{}");
-    assert_eq!(do_one(&mut image, &Command::Attach(newer.clone())), Ok(Outcome::Replaced(p)));
+    assert_eq!(
+        do_one(&mut image, &Command::Attach(newer.clone())),
+        Ok(Outcome::Replaced(Box::new(p)))
+    );
     let attached: Vec<_> = image.attachments(&topic("a"), Hook::Ingest).collect();
     assert_eq!(attached, [&newer, &q]);
 
