@@ -30,7 +30,7 @@ pub enum PluginCommand {
         name: PluginName,
     },
     /// Attach a plugin to a topic, or change how it is attached there
-    Attach(PluginAttach),
+    Attach(Box<PluginAttach>),
     /// Go back to the version and configuration that a plugin had on a topic before, or end a trial
     Rollback {
         /// The topic
