@@ -107,8 +107,11 @@ pub(super) fn plan(log: &Log, clean: &CleanState, policy: &LogPolicy, now: Now) 
     let segments = log.segments();
     let (_, closed) = segments.split_last()?;
     let damaged = log.damage().first().map(|range| range.from);
-    let sound = |segment: &&Arc<Segment>| damaged.is_none_or(|from| segment.next() <= from);
-    let telling: Vec<_> = closed.iter().take_while(sound).cloned().collect();
+    // Bytes that are damaged at the end of a file lie behind its last batch, and must stay.
+    let successors = segments.iter().skip(1).map(|segment| segment.base);
+    let sound = closed.iter().zip(successors);
+    let sound = sound.take_while(|(_, next)| damaged.is_none_or(|from| *next <= from));
+    let telling: Vec<_> = sound.map(|(segment, _)| Arc::clone(segment)).collect();
     if clean.waits_at == telling.last().map(|last| last.base) {
         return None;
     }
