@@ -52,6 +52,24 @@ impl By {
         }
     }
 
+    /// The same as bytes for a state: no two are alike, and a null key or value is one like any
+    /// other. [`from_identity`](By::from_identity) is the way back.
+    ///
+    /// # Errors
+    /// As [`of`](By::of), and where the field is missing.
+    pub fn identity(&self, record: &Record<'_>) -> Result<Vec<u8>, Failure> {
+        let part = match self {
+            By::Field(_) => Some(self.required(record)?),
+            By::Key | By::Value => self.of(record)?,
+        };
+        Ok(part.map_or_else(Vec::new, |part| [&[1], &*part].concat()))
+    }
+
+    /// What an [`identity`](By::identity) stands for; `None` for null.
+    pub fn from_identity(identity: &[u8]) -> Option<&[u8]> {
+        identity.get(1..)
+    }
+
     /// The same, where a record without it is a failure.
     ///
     /// # Errors
@@ -98,6 +116,11 @@ mod tests {
         fn apply(&mut self, record: &Record<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
             let found = self.0.of(record)?;
             assert_eq!(self.0.required(record).ok(), found);
+            let identity = self.0.identity(record);
+            match found.is_none() && matches!(self.0, By::Field(_)) {
+                true => assert!(identity.is_err()),
+                false => assert_eq!(By::from_identity(&identity?), found.as_deref()),
+            }
             out.replace_value(found.as_deref().unwrap_or(b"-"));
             Ok(())
         }
