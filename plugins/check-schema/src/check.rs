@@ -174,8 +174,8 @@ impl Schema {
                 within(self.check_additional(at, field), name)?;
             }
         }
-        let dependent = object.dependent.iter().filter(|(name, _)| fields.contains_key(name));
-        dependent.map(|(_, at)| self.check_at(*at, value)).collect()
+        let mut dependent = object.dependent.iter().filter(|(name, _)| fields.contains_key(name));
+        dependent.try_for_each(|(_, at)| self.check_at(*at, value))
     }
 
     fn check_additional(&self, at: At, field: &Value) -> Checked {
