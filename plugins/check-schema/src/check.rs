@@ -242,7 +242,7 @@ fn check_text(limits: &Text, text: &str) -> Checked {
     match &limits.pattern {
         Some(pattern) if !pattern.is_match(text) => {
             let text = quoted(&Value::from(text));
-            wrong(format!("{text} does not match the pattern {}", pattern.as_str()))
+            wrong(format!("{text} does not match the pattern {pattern}"))
         }
         _ => Ok(()),
     }

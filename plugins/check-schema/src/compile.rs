@@ -1,13 +1,10 @@
 //! From a schema's JSON to nodes, refusing what would not be checked.
 
-use regex_lite::Regex;
 use tidegate_plugin_sdk::HashMap;
 use tidegate_plugin_sdk::serde_json::{Map, Value};
 
 use crate::node::{At, Bounds, Condition, Contains, Node, Schema, Type};
-
-/// Longest compiled form of one pattern, in bytes.
-const PATTERN_SIZE: usize = 256 * 1024;
+use crate::pattern::Pattern;
 
 /// Keywords that demand nothing.
 const NOTES: [&str; 18] = [
@@ -252,8 +249,8 @@ fn count(place: &str, value: &Value) -> Result<u64, String> {
     count.ok_or_else(|| error(place, "not a whole number from 0 on"))
 }
 
-fn pattern(place: &str, text: &str) -> Result<Regex, String> {
-    let built = regex_lite::RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+fn pattern(place: &str, text: &str) -> Result<Pattern, String> {
+    let built = Pattern::new(text);
     built.map_err(|e| error(place, format_args!("the pattern {text} is not supported: {e}")))
 }
 

@@ -38,8 +38,8 @@
 //!
 //! Titles, descriptions, examples, defaults and `format` are read past. **Any other keyword is
 //! refused** when the plugin is configured: what is not checked should not look as if it were.
-//! Patterns have no look-around, no back references and no `\p{..}` classes; they take time linear
-//! in the text. Numbers are compared as 64-bit floats where one of them has a point.
+//! Patterns have no look-around, no back references and no `\p{..}` classes; `\d`, `\s` and `\w` are
+//! those of Unicode; they take time linear in the text. Numbers are compared as 64-bit floats where one of them has a point.
 //!
 //! # Bad input
 //! A value that is no JSON is one that does not fit. The reason names the first place that is wrong.
@@ -48,6 +48,7 @@ mod check;
 mod compile;
 mod equal;
 mod node;
+mod pattern;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,9 @@
 //! A schema, compiled: a list of nodes that refer to each other by their place.
 
-use regex_lite::Regex;
 use tidegate_plugin_sdk::HashMap;
 use tidegate_plugin_sdk::serde_json::Value;
+
+use crate::pattern::Pattern;
 
 /// A node's place in the list.
 pub(crate) type At = usize;
@@ -72,7 +73,7 @@ pub(crate) struct Number {
 pub(crate) struct Text {
     /// In characters.
     pub(crate) length: Bounds,
-    pub(crate) pattern: Option<Regex>,
+    pub(crate) pattern: Option<Pattern>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +97,7 @@ pub(crate) struct Object {
     pub(crate) size: Bounds,
     pub(crate) required: Vec<String>,
     pub(crate) properties: HashMap<String, At>,
-    pub(crate) patterns: Vec<(Regex, At)>,
+    pub(crate) patterns: Vec<(Pattern, At)>,
     /// What neither a property nor a pattern names.
     pub(crate) additional: Option<At>,
     pub(crate) names: Option<At>,

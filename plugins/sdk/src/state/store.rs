@@ -40,10 +40,12 @@ impl Store {
         self.stream_time.unwrap_or(-1)
     }
 
-    /// Runs code whose calls of the state go to this store.
-    #[cfg(not(target_family = "wasm"))]
+    /// Runs code whose calls of the state go to this store. In a component they go to the node.
     pub fn run<R>(&mut self, code: impl FnOnce() -> R) -> R {
-        native::lend(self, code)
+        #[cfg(not(target_family = "wasm"))]
+        return native::lend(self, code);
+        #[cfg(target_family = "wasm")]
+        code()
     }
 }
 

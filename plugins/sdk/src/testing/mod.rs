@@ -169,7 +169,7 @@ impl<P> Tester<P> {
         }
         let before = self.store.clone();
         let batch = columns(records, self.needs);
-        let result = with_state(&mut self.store, || run(&mut self.plugin, &batch, &self.context));
+        let result = self.store.run(|| run(&mut self.plugin, &batch, &self.context));
         if result.is_err() {
             self.store = before;
         }
@@ -288,15 +288,4 @@ fn only<T>(results: Result<Vec<Result<T, String>>, Refused>) -> Result<T, String
         Ok(results) => results.into_iter().next().unwrap_or_else(|| Err("no result".into())),
         Err(Refused::Rejected(reason) | Refused::Failed(reason)) => Err(reason),
     }
-}
-
-#[cfg(not(target_family = "wasm"))]
-fn with_state<R>(store: &mut Store, run: impl FnOnce() -> R) -> R {
-    store.run(run)
-}
-
-/// In a component the state is the node's.
-#[cfg(target_family = "wasm")]
-fn with_state<R>(_: &mut Store, run: impl FnOnce() -> R) -> R {
-    run()
 }
