@@ -112,6 +112,7 @@ pub async fn fetch(connection: &Connection, topic: &TopicName) -> Result<Run, Fa
         from: StartPosition::Start,
         partitions: Vec::new(),
         until_end: true,
+        plugin: None,
     });
     let started = Instant::now();
     let (_sender, mut receiver) = connection.open(&open, &[]).await?;

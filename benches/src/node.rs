@@ -32,6 +32,7 @@ impl BenchNode {
             names: Vec::new(),
             reserve: limits::DEFAULT_RESERVE,
             groups: Default::default(),
+            plugins: Default::default(),
         })
         .await?;
         let tls = dir.join("tls");

@@ -90,6 +90,7 @@ fn on_one_thread(table: &mut Table, rounds: usize) -> Result<(), Failure> {
         partitions: 1,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &|_| None,
     };
     let mut applier = Applier::new();
@@ -184,6 +185,8 @@ async fn attach(
         config: config.to_owned(),
         policy: PoisonPolicy::Halt,
         limits: PluginLimits::default(),
+        derive: None,
+        canary: Vec::new(),
     };
     node.ask(Request::AttachPlugin(request), Bytes::new()).await.map(drop)
 }

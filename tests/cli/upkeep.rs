@@ -16,7 +16,8 @@ async fn settings_are_shown_changed_and_checked() {
     for part in ["retention.ms", "1h", "disk.full", "drop-oldest"] {
         assert!(described.contains(part), "{part} is missing in\n{described}");
     }
-    cli.run(&["topic", "set", "t", "retention.ms=-1", "segment.bytes=1MiB"]).await.exits(0);
+    let told = cli.run(&["topic", "set", "t", "retention.ms=-1", "segment.bytes=1MiB"]).await;
+    assert_eq!(told.exits(0).out.trim(), "topic t now has retention.ms=-1, segment.bytes=1MiB");
     let settings = &json_of(&cli, &["topic", "describe", "t"]).await["settings"];
     assert_eq!(settings["retention.ms"], "-1");
     assert_eq!(settings["segment.bytes"], "1048576");

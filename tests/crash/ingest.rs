@@ -119,6 +119,8 @@ async fn what_plugins_send_elsewhere_survives_kill_9_exactly_once() {
             config: format!("\"{deed}\""),
             policy: PoisonPolicy::DeadLetter,
             limits: PluginLimits::default(),
+            derive: None,
+            canary: Vec::new(),
         };
         client.attach_plugin(request).await.unwrap();
         let (acked, counting) = watch::channel(0);

@@ -3,6 +3,7 @@
 //! region's files are the edge's, byte for byte.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod derive;
 mod ingest;
 
 use std::time::Duration;

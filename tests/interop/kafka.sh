@@ -25,7 +25,10 @@ quick=(-Xmx512M -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xlog:cds=off -Xlog:cds
 
 usage() { sed -n '5,9s/^# *//p' "$0" >&2; exit 2; }
 jars() { if ! [ -f "$home/libs/.complete" ]; then "$0" get; fi; }
-running() { [ -f "$node/pid" ] && kill -0 "$(cat "$node/pid")" 2>/dev/null; }
+# A process that has ended and that nobody waits for keeps its number: it runs no more.
+running() {
+    [ -f "$node/pid" ] && case $(ps -o stat= -p "$(cat "$node/pid")") in '' | Z*) false ;; esac
+}
 
 settings() {
     cat <<P
@@ -50,14 +53,13 @@ P
 # Answers 0 once the node has sent a whole answer to an ApiVersions request (key 18, version 0).
 probe() {
     python3 - "$port" "$(cat "$node/pid")" <<'P'
-import os, socket, struct, sys, time
+import socket, struct, subprocess, sys, time
 port, pid = int(sys.argv[1]), int(sys.argv[2])
 request = struct.pack(">hhih", 18, 0, 1, -1)
 began = time.monotonic()
 while time.monotonic() - began < 90:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    stat = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    if stat.stdout.strip()[:1] in ("", "Z"):
         sys.exit("the node ended before it answered")
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as line:

@@ -76,6 +76,8 @@ async fn apply(
                 config: format!("{{\"low\": {config}}}"),
                 policy: PoisonPolicy::Skip,
                 limits: PluginLimits::default(),
+                derive: None,
+                canary: Vec::new(),
             };
             client.attach_plugin(request).await.map(drop)
         }

@@ -58,6 +58,8 @@ impl Site {
                 memory: ByteSize::mib(16),
                 ..PluginLimits::default()
             },
+            derive: None,
+            canary: Vec::new(),
         };
         self.client.attach_plugin(request).await.unwrap();
     }

@@ -107,6 +107,13 @@ impl Node {
         self
     }
 
+    /// The same beyond loopback: on every interface, which wants certificates.
+    #[must_use]
+    pub fn with_kafka_beyond_loopback(mut self) -> Node {
+        self.kafka = Some((Ipv4Addr::UNSPECIFIED, free_port()).into());
+        self
+    }
+
     /// Sets a variable of its environment, from its next start on.
     #[must_use]
     pub fn with_variable(mut self, name: &'static str, value: impl ToString) -> Node {

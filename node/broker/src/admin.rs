@@ -15,7 +15,7 @@ use tidegate_wire::{
     Request, Response, TopicDescription,
 };
 
-use crate::groups::refuse_internal;
+use crate::internal::refuse_internal;
 use crate::topic::{Partition, Topic};
 use crate::{Broker, error, groups, links, plugins, settings};
 
@@ -71,6 +71,13 @@ async fn handle(
         Request::ListPlugins => Response::Plugins(plugins::list(broker)),
         Request::ShowPlugin(name) => Response::Plugin(plugins::show(broker, &name)?),
         Request::AttachPlugin(attach) => Response::Attached(plugins::attach(broker, attach).await?),
+        Request::RollbackPlugin { topic, hook, plugin } => {
+            Response::Attached(plugins::rollback(broker, &topic, hook, &plugin).await?)
+        }
+        Request::RemovePlugin { name, hash } => {
+            plugins::remove(broker, name, hash).await?;
+            Response::Done
+        }
         Request::DetachPlugin { topic, hook, plugin } => {
             detach(broker, topic, hook, plugin).await?;
             Response::Done
@@ -229,6 +236,7 @@ impl Broker {
             .map_err(|e| error::internal("opening the new partitions' logs", &e))?;
         self.topics.grow(topic, logs);
         topic.configure(config);
+        self.derive.refresh(self, topic);
         Ok(())
     }
 
@@ -249,7 +257,10 @@ impl Broker {
                 with_logs(&broker, "taking the delete back", move |logs| logs.spare(id)).await?;
                 return Err(refused);
             }
-            broker.topics.remove(&name);
+            if let Some(topic) = broker.topics.remove(&name) {
+                broker.derive.refresh(&broker, &topic);
+                broker.topics.name_aliases(&topic);
+            }
             let doing = "deleting the topic's logs";
             with_logs(&broker, doing, move |logs| logs.delete_topic(id)).await
         })

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tidegate_types::{ByteSize, NodeId, SiteName};
+use tidegate_plugin::Backend;
+use tidegate_types::{ByteSize, NodeId, Publisher, SiteName};
 
 /// A node's settings, checked by whoever read them.
 #[derive(Clone, Debug)]
@@ -23,4 +24,19 @@ pub struct NodeConfig {
     pub reserve: ByteSize,
     /// How consumer groups are coordinated.
     pub groups: tidegate_group::Config,
+    /// How plugins run, and whose are let in.
+    pub plugins: PluginConfig,
+}
+
+/// How plugins run, and whose are let in.
+#[derive(Clone, Default, Debug)]
+pub struct PluginConfig {
+    /// How they are turned into something that runs.
+    pub backend: Backend,
+    /// Address space set aside for each running instance; 4 GiB where `None`.
+    pub memory_reservation: Option<ByteSize>,
+    /// Those whose signature counts.
+    pub publishers: Vec<Publisher>,
+    /// Whether a plugin that none of them signed is refused.
+    pub require_signature: bool,
 }

@@ -20,11 +20,16 @@
 //! below.
 
 mod admin;
+mod alias;
 mod config;
 mod counters;
+mod derive;
 mod error;
 mod groups;
+mod hook;
 mod ingest;
+mod internal;
+mod leaving;
 mod links;
 mod mirror;
 mod node;
@@ -41,12 +46,17 @@ mod status;
 mod storage;
 mod subscribe;
 mod topic;
+mod view;
 
-pub use config::NodeConfig;
+pub use alias::ReadAlias;
+pub use config::{NodeConfig, PluginConfig};
+pub use derive::DERIVE_TOPIC;
 pub use groups::{AskError, GROUPS_TOPIC, Groups};
+pub use internal::is_internal;
 pub use node::{Broker, Node, StartError};
 pub use offline::topic_names;
 pub use produce::{LEADER_EPOCH, MAX_REFUSED_RECORDS, Outcome, PendingAck, refused_records};
+pub use tidegate_plugin::Backend;
 pub use topic::{Partition, Topic, Topics};
 
 /// Program and version, as told to the other end.

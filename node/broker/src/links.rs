@@ -23,6 +23,7 @@ use tidegate_wire::{
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::leaving::Leaving;
 use crate::topic::Partition;
 use crate::{Broker, SOFTWARE, error, subscribe};
 
@@ -336,10 +337,20 @@ impl Driver {
             SourceEffect::Read { session, at, from, end, max } => {
                 let Some(partition) = self.partitions.get(&at).cloned() else { return };
                 let events = self.events.clone();
+                let topic = self.broker.topics.by_id(at.topic);
+                let leaving = topic.and_then(|topic| Leaving::by_link(&self.broker, &topic));
                 self.tasks.spawn(async move {
-                    let batches = subscribe::read(partition, from, end, max).await;
-                    let batches = batches.map(|(batches, _)| batches).map_err(|failure| {
-                        ReadFailure { reason: failure.message, retriable: failure.retriable }
+                    let read = async {
+                        let (batches, _) =
+                            subscribe::read(partition.clone(), from, end, max).await?;
+                        match leaving {
+                            Some(leaving) => Arc::new(leaving).pass(&partition, batches).await,
+                            None => Ok(batches),
+                        }
+                    };
+                    let batches = read.await.map_err(|failure| ReadFailure {
+                        reason: failure.message,
+                        retriable: failure.retriable,
                     });
                     _ = events.send(Event::Read { session, at, from, batches }).await;
                 });

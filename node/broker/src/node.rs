@@ -13,12 +13,14 @@ use tidegate_plugin::{HostConfig, PluginHost};
 use tidegate_transport::{
     Authority, CloseCode, Identity, Listener, LocalNode, ServerTls, init_tls_dir,
 };
-use tidegate_types::{ByteSize, Timestamp, limits};
+use tidegate_types::{ByteSize, Timestamp, TopicName, limits};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::counters::Counters;
+use crate::derive::{self, Derive};
 use crate::groups::{Driver, Groups, Inbox};
+use crate::internal::is_internal;
 use crate::links::Links;
 use crate::producer_ids::ProducerIds;
 use crate::topic::Topics;
@@ -94,6 +96,7 @@ pub struct Broker {
     pub(crate) plugins: PluginHost,
     pub(crate) links: Links,
     pub(crate) groups: Groups,
+    pub(crate) derive: Derive,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Counters,
     /// Bytes that may still be handed to the log's writer.
@@ -111,6 +114,7 @@ pub struct Node {
     broker: Arc<Broker>,
     accepting: JoinHandle<()>,
     groups: JoinHandle<()>,
+    derive: JoinHandle<()>,
 }
 
 impl Node {
@@ -123,7 +127,7 @@ impl Node {
     /// Says what could not be opened, and nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
         let opening = tokio::task::spawn_blocking(move || open(config));
-        let (broker, inbox) = match opening.await {
+        let (broker, inbox, derive_inbox) = match opening.await {
             Ok(opened) => opened?,
             Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
         };
@@ -131,9 +135,13 @@ impl Node {
         for spec in broker.metadata.image().links() {
             broker.links.start(&broker, spec.as_ref().clone());
         }
+        for topic in broker.topics.all() {
+            plugins::refresh(&broker, &topic);
+        }
+        let derive = tokio::spawn(derive::Driver::new(broker.clone(), derive_inbox).run());
         let groups = tokio::spawn(Driver::new(broker.clone(), inbox).run());
         let accepting = tokio::spawn(accept(broker.clone()));
-        Ok(Node { broker, accepting, groups })
+        Ok(Node { broker, accepting, groups, derive })
     }
 
     /// What gateways work on.
@@ -165,6 +173,15 @@ impl Node {
             Ok(Err(failed)) => tracing::error!(%failed, "the group coordinator failed"),
             Err(_) => tracing::warn!("the view of the groups was not written in time"),
         }
+        let deriving = async {
+            self.broker.derive.join().await;
+            if let Err(failed) = self.derive.await {
+                tracing::error!(%failed, "keeping derivations failed");
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, deriving).await.is_err() {
+            tracing::warn!("derivations did not end in time");
+        }
         // The last one to let go closes the logs, which waits for the disk.
         let closing = tokio::task::spawn_blocking(move || drop(self.broker));
         if let Err(stopped) = closing.await {
@@ -174,6 +191,12 @@ impl Node {
 }
 
 impl Broker {
+    /// How many partitions a topic has that plugins may write to, if there is such a one.
+    pub(crate) fn writable_partitions(&self, name: &TopicName) -> Option<u32> {
+        let topic = self.topics.get(name).filter(|topic| topic.mirror_of.is_none())?;
+        (!is_internal(name.as_str())).then(|| topic.config().partitions)
+    }
+
     /// What the node was told at its start.
     #[must_use]
     pub fn config(&self) -> &NodeConfig {
@@ -219,7 +242,7 @@ impl Broker {
 }
 
 /// Opens everything, in the order in which things need each other. Blocks.
-fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
+fn open(config: NodeConfig) -> Result<(Broker, Inbox, derive::Inbox), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
 
@@ -245,7 +268,11 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
     let started = clock.wall();
     let record = NodeRecord { site: config.site.clone(), node: config.node, created: started };
     let metadata = MetadataStore::open(&config.data.join("metadata.redb"), &record)?;
-    let plugins = PluginHost::new(HostConfig::new(config.data.join("plugins")))?;
+    let plugins = PluginHost::new(HostConfig {
+        backend: config.plugins.backend,
+        memory_reservation: config.plugins.memory_reservation,
+        ..HostConfig::new(config.data.join("plugins"))
+    })?;
 
     let image = metadata.image();
     let found = logs.logs_on_disk().map_err(|source| unusable(&config.data, source))?;
@@ -263,6 +290,7 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
         software: crate::SOFTWARE.to_owned(),
     };
     let (groups, inbox) = Groups::new();
+    let (derive, derive_inbox) = Derive::new();
     let broker = Broker {
         address,
         started,
@@ -275,6 +303,7 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
         plugins,
         links: Links::default(),
         groups,
+        derive,
         producer_ids: ProducerIds::default(),
         counters: Counters::default(),
         backlog: Arc::new(Semaphore::new(limits::MAX_APPEND_BACKLOG.as_usize())),
@@ -284,10 +313,7 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox), StartError> {
         stop: watch::Sender::new(false),
         config,
     };
-    for topic in broker.topics.all() {
-        plugins::refresh(&broker, &topic);
-    }
-    Ok((broker, inbox))
+    Ok((broker, inbox, derive_inbox))
 }
 
 fn unusable(data: &Path, source: io::Error) -> StartError {

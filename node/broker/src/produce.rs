@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::Broker;
 use crate::error;
-use crate::groups::refuse_internal;
 use crate::ingest::{self, Part};
+use crate::internal::refuse_internal;
 use crate::topic::{Partition, Topic};
 
 /// The epoch in which a single node leads all its partitions.
@@ -168,7 +168,7 @@ impl Broker {
     }
 
     /// Queues one batch for one partition, once the backlog has room.
-    async fn append(
+    pub(crate) async fn append(
         &self,
         partition: &Arc<Partition>,
         batch: Bytes,

@@ -7,7 +7,7 @@ use tidegate_metadata::{Command, MAX_SEGMENT, MIN_SEGMENT};
 use tidegate_types::{ByteSize, Offset, PartitionId, StartPosition, TopicConfig, TopicName};
 use tidegate_wire::{ErrorBody, ErrorCode};
 
-use crate::groups::refuse_internal;
+use crate::internal::refuse_internal;
 use crate::topic::{Partition, Topic};
 use crate::{Broker, admin, error, subscribe};
 

@@ -12,6 +12,7 @@ use tidegate_wire::{ErrorBody, ErrorCode, OpenSubscribe, PartitionStart, Subscri
 
 use crate::Broker;
 use crate::error;
+use crate::leaving::Leaving;
 use crate::passing::{Pace, pass_on};
 use crate::topic::{Partition, Topic};
 
@@ -77,6 +78,10 @@ async fn push(
     };
     let mut advanced = topic.watch();
     let mut pace = Pace::default();
+    let leaving = open.plugin.as_ref().map(|plugin| Leaving::by_read(broker, &topic, plugin));
+    if let Some(Err(refused)) = leaving {
+        return Ok(Some(refused));
+    }
     let mut cursors = match place(&topic, &open).await {
         Ok(cursors) => cursors,
         Err(failure) => return Ok(Some(failure)),
@@ -94,8 +99,16 @@ async fn push(
     loop {
         advanced.mark_unchanged();
         let mut moved = false;
+        // Attached anew, a plugin is another one from the next chunk on.
+        let leaving = match &open.plugin {
+            Some(plugin) => match Leaving::by_read(broker, &topic, plugin) {
+                Ok(leaving) => Some(Arc::new(leaving)),
+                Err(gone) => return Ok(Some(gone)),
+            },
+            None => None,
+        };
         for cursor in &mut cursors {
-            moved |= step(cursor, sender, &mut pace).await?;
+            moved |= step(cursor, sender, &mut pace, leaving.as_ref()).await?;
         }
         if open.until_end && cursors.iter().all(Cursor::is_done) {
             sender.send(&SubscribeReply::End, &[]).await?;
@@ -115,6 +128,7 @@ async fn step(
     cursor: &mut Cursor,
     sender: &mut FrameSender,
     pace: &mut Pace,
+    leaving: Option<&Arc<Leaving>>,
 ) -> Result<bool, SendError> {
     if cursor.is_done() {
         return Ok(false);
@@ -138,6 +152,17 @@ async fn step(
             cursor.next = next;
             let high_watermark = cursor.partition.high_watermark();
             let header = SubscribeReply::Records { partition, next, high_watermark };
+            if let Some(leaving) = leaving {
+                match filtered(cursor, leaving, range).await {
+                    Ok(batches) => sender.send(&header, &[batches]).await?,
+                    Err(error) => {
+                        cursor.failed = true;
+                        let failed = SubscribeReply::PartitionFailed { partition, error };
+                        sender.send(&failed, &[]).await?;
+                    }
+                }
+                return Ok(true);
+            }
             sender.begin(&header, range.len).await?;
             pass_on(sender, range, pace).await?;
             Ok(true)
@@ -149,6 +174,18 @@ async fn step(
             Ok(true)
         }
     }
+}
+
+/// What plugins leave of a range.
+async fn filtered(
+    cursor: &Cursor,
+    leaving: &Arc<Leaving>,
+    range: FileRange,
+) -> Result<bytes::Bytes, ErrorBody> {
+    let reading = tokio::task::spawn_blocking(move || range.read());
+    let batches = reading.await.map_err(|_| error::shutting_down())?;
+    let batches = batches.map_err(|e| error::internal("reading what a plugin is to see", &e))?;
+    leaving.pass(&cursor.partition, batches).await
 }
 
 /// Finds the next chunk: at once if it is in memory, otherwise off the async threads.

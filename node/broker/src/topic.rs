@@ -3,18 +3,20 @@
 //! A [`Topic`] is made from the metadata image and lives until the topic is deleted. Sessions hold
 //! it by reference count; one that outlives its topic finds it [`gone`](Topic::is_gone).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tidegate_log::{LogConfig, LogHandle};
 use tidegate_types::{
-    Offset, PartitionId, RecordPolicy, SiteName, TopicConfig, TopicId, TopicName, TopicPartition,
+    Offset, PartitionId, PluginName, RecordPolicy, SiteName, TopicConfig, TopicId, TopicName,
+    TopicPartition,
 };
 use tokio::sync::watch;
 
-use crate::ingest::Chain;
+use crate::alias::ReadAlias;
+use crate::hook::Chain;
 
 /// One topic.
 pub struct Topic {
@@ -26,6 +28,8 @@ pub struct Topic {
     partitions: ArcSwap<Vec<Arc<Partition>>>,
     /// The plugins of the ingest hook; a batch runs through the chain that it found here.
     pub(crate) chain: ArcSwapOption<Chain>,
+    /// The plugins of the hooks link and read.
+    pub(crate) leaving: ArcSwap<LeavingChains>,
     /// Moves whenever one of the partitions has something new.
     advanced: Arc<watch::Sender<u64>>,
     gone: AtomicBool,
@@ -52,6 +56,7 @@ impl Topic {
             mirror_of,
             partitions: ArcSwap::default(),
             chain: ArcSwapOption::empty(),
+            leaving: ArcSwap::default(),
             advanced,
             gone: AtomicBool::new(false),
             mirror_writer: Arc::default(),
@@ -158,6 +163,21 @@ impl Topic {
     }
 }
 
+/// What records go through as they leave a topic.
+#[derive(Default)]
+pub(crate) struct LeavingChains {
+    /// Over every link.
+    pub(crate) link: Option<Arc<Chain>>,
+    /// To readers, by the plugin that they name.
+    pub(crate) read: BTreeMap<PluginName, Arc<Chain>>,
+}
+
+impl LeavingChains {
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+        self.link.iter().chain(self.read.values())
+    }
+}
+
 /// One partition on this node, which leads it.
 pub struct Partition {
     pub(crate) at: TopicPartition,
@@ -210,6 +230,8 @@ pub struct Topics {
     by_name: ArcSwap<HashMap<TopicName, Arc<Topic>>>,
     by_id: RwLock<HashMap<TopicId, TopicName>>,
     by_partition: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
+    /// What readers see through plugins, by their own ids.
+    aliases: RwLock<HashMap<TopicId, ReadAlias>>,
     /// Moves whenever a topic comes, grows or goes.
     changed: watch::Sender<u64>,
     /// Moves whenever any partition has something new.
@@ -236,6 +258,47 @@ impl Topics {
         let mut all: Vec<_> = self.by_name.load().values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// What `topic@plugin` names, if the plugin is attached at the topic's hook read.
+    #[must_use]
+    pub fn alias(&self, name: &str) -> Option<ReadAlias> {
+        let (topic, plugin) = name.split_once('@')?;
+        let topic = self.get(&TopicName::new(topic).ok()?)?;
+        let plugin = PluginName::new(plugin).ok()?;
+        topic.leaving.load().read.contains_key(&plugin).then(|| ReadAlias::new(topic, plugin))
+    }
+
+    /// The topic to read from by its name, which may be an alias.
+    #[must_use]
+    pub fn readable(&self, name: &str) -> Option<Arc<Topic>> {
+        let topic = TopicName::new(name).ok().and_then(|name| self.get(&name));
+        topic.or_else(|| Some(self.alias(name)?.topic().clone()))
+    }
+
+    /// The alias with that id.
+    #[must_use]
+    pub fn alias_by_id(&self, id: TopicId) -> Option<ReadAlias> {
+        self.aliases.read().unwrap_or_else(|e| e.into_inner()).get(&id).cloned()
+    }
+
+    /// Every alias, in no order.
+    pub(crate) fn aliases(&self) -> Vec<ReadAlias> {
+        self.aliases.read().unwrap_or_else(|e| e.into_inner()).values().cloned().collect()
+    }
+
+    /// Takes note of the plugins at a topic's hook read, which is none once it is gone.
+    pub(crate) fn name_aliases(&self, topic: &Arc<Topic>) {
+        let mut aliases = self.aliases.write().unwrap_or_else(|e| e.into_inner());
+        aliases.retain(|_, alias| alias.topic().id != topic.id);
+        if !topic.is_gone() {
+            for plugin in topic.leaving.load().read.keys() {
+                let alias = ReadAlias::new(topic.clone(), plugin.clone());
+                aliases.insert(alias.id(), alias);
+            }
+        }
+        drop(aliases);
+        self.changed.send_modify(|n| *n += 1);
     }
 
     pub(crate) fn insert(&self, topic: Arc<Topic>) {

@@ -42,7 +42,8 @@ async fn a_thousand_readers_that_stand_still_cost_no_memory_of_note() {
     for _ in 0..READERS {
         let partitions = Vec::new();
         let from = StartPosition::Start;
-        let open = OpenSubscribe { topic: topic("t"), from, partitions, until_end: true };
+        let open =
+            OpenSubscribe { topic: topic("t"), from, partitions, until_end: true, plugin: None };
         standing.push(client.open_subscribe(open).await.unwrap());
     }
     // Another one gets everything meanwhile; by its end all of them have long stood still.

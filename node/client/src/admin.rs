@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use tidegate_types::{
-    Attachment, Hook, LinkName, LinkSpec, PartitionId, PluginName, SiteName, StartPosition,
-    TopicConfig, TopicName,
+    Attachment, Hook, LinkName, LinkSpec, PartitionId, PluginHash, PluginName, SiteName,
+    StartPosition, TopicConfig, TopicName,
 };
 use tidegate_wire::{
     AttachRequest, GroupDescription, GroupList, InitProducer, InstallReport, Invitation,
@@ -161,6 +161,32 @@ impl Client {
         plugin: PluginName,
     ) -> Result<(), RequestError> {
         done(self.request(Request::DetachPlugin { topic, hook, plugin }).await?)
+    }
+
+    /// Goes back to the version and configuration that an attachment had before, or ends a trial.
+    ///
+    /// # Errors
+    /// If it is not attached there, or had no other before.
+    pub async fn rollback_plugin(
+        &self,
+        topic: TopicName,
+        hook: Hook,
+        plugin: PluginName,
+    ) -> Result<Attachment, RequestError> {
+        let request = Request::RollbackPlugin { topic, hook, plugin };
+        expect!(self.request(request).await?, Response::Attached)
+    }
+
+    /// Removes a plugin's version, or all of them, which must not be attached anywhere.
+    ///
+    /// # Errors
+    /// If it is unknown or in use.
+    pub async fn remove_plugin(
+        &self,
+        name: PluginName,
+        hash: Option<PluginHash>,
+    ) -> Result<(), RequestError> {
+        done(self.request(Request::RemovePlugin { name, hash }).await?)
     }
 
     /// Lets another site copy its topics to this one: issues a certificate for it.

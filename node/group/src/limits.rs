@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_types::ByteSize;
-use tidegate_types::limits::MAX_BATCH;
+use tidegate_types::limits;
 
 /// Most members of one group unless the configuration says otherwise. Kafka has no limit; a step of
 /// a group costs time in its members, and ten thousand cost some milliseconds.
@@ -11,6 +11,10 @@ pub const DEFAULT_MAX_MEMBERS: usize = 10_000;
 
 /// Most groups. Each costs some hundred bytes, and everyone who may read a topic can make them.
 pub const MAX_GROUPS: usize = 50_000;
+
+/// Largest batch of the groups' topic. What a group is made of fits it twice over, and appends are
+/// held in memory.
+pub const MAX_BATCH: ByteSize = ByteSize::mib(2);
 
 /// Most bytes of one append: it becomes one record batch, whose own header takes the rest.
 pub const MAX_APPEND: ByteSize = ByteSize::bytes(MAX_BATCH.get() - 16 * 1024);
@@ -36,8 +40,7 @@ pub const MAX_GROUP_ID: usize = 1_024;
 pub const MAX_ID: usize = 1_024;
 
 /// Longest topic name that is taken, a mirror's site included.
-pub const MAX_TOPIC: usize =
-    tidegate_types::limits::MAX_TOPIC_NAME + 1 + tidegate_types::limits::MAX_NAME;
+pub const MAX_TOPIC: usize = limits::MAX_TOPIC_NAME + 1 + limits::MAX_NAME;
 
 /// Most topics that one member of a consumer group may name.
 pub const MAX_SUBSCRIBED_TOPICS: usize = 5_000;
@@ -86,6 +89,7 @@ pub const DEFAULT_OFFSETS_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// A member that joins for the first time and whose answer takes longer is given up. Kafka's figure.
 pub const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 
+const _: () = assert!(MAX_BATCH.get() <= limits::MAX_BATCH.get());
 const _: () = assert!(MAX_CLASSIC_GROUP.get() < MAX_APPEND.get());
 const _: () = assert!(MAX_MEMBER_PROTOCOLS.get() < MAX_CLASSIC_GROUP.get());
 const _: () = assert!(MAX_SUBSCRIPTION.get() < MAX_APPEND.get());

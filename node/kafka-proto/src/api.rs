@@ -58,6 +58,8 @@ macro_rules! for_each_api {
             ElectLeaders 43 (0, 2) ElectLeadersRequest ElectLeadersResponse;
             IncrementalAlterConfigs 44 (0, 1) IncrementalAlterConfigsRequest
                 IncrementalAlterConfigsResponse;
+            ListPartitionReassignments 46 (0, 0) ListPartitionReassignmentsRequest
+                ListPartitionReassignmentsResponse;
             OffsetDelete 47 (0, 0) OffsetDeleteRequest OffsetDeleteResponse;
             DescribeCluster 60 (0, 2) DescribeClusterRequest DescribeClusterResponse;
             DescribeProducers 61 (0, 0) DescribeProducersRequest DescribeProducersResponse;
@@ -165,7 +167,7 @@ mod tests {
             assert_eq!(Api::from_key(range.api.key()), Some(range.api));
             assert_eq!(range.api.range(), *range);
         }
-        assert_eq!(ADVERTISED.len(), 33);
+        assert_eq!(ADVERTISED.len(), 34);
     }
 
     /// The codec must know every version that is served: a request of one that it does not know

@@ -14,6 +14,7 @@ use tidegate_kafka_proto::messages::elect_leaders_response::{
 use tidegate_kafka_proto::messages::{
     self, BrokerId, DescribeClusterRequest, DescribeClusterResponse, DescribeLogDirsRequest,
     DescribeLogDirsResponse, ElectLeadersRequest, ElectLeadersResponse,
+    ListPartitionReassignmentsResponse,
 };
 use tidegate_kafka_proto::{ErrorCode, StrBytes};
 use tidegate_types::PartitionId;
@@ -178,6 +179,11 @@ pub(crate) async fn elect_leaders(
         }
     };
     ElectLeadersResponse::default().with_replica_election_results(results)
+}
+
+/// Answers ListPartitionReassignments: a partition stays where it is.
+pub(crate) fn reassignments() -> ListPartitionReassignmentsResponse {
+    ListPartitionReassignmentsResponse::default().with_error_message(None)
 }
 
 fn elected(topic: Option<&Topic>, index: i32, unclean: bool) -> PartitionResult {

@@ -84,6 +84,9 @@ pub(crate) fn answer(
         Request::DescribeCluster(request) => reply!(cluster::describe(&shared, request)),
         Request::DescribeLogDirs(request) => reply!(cluster::log_dirs(&shared, request)),
         Request::ElectLeaders(request) => reply!(cluster::elect_leaders(&shared, version, request)),
+        Request::ListPartitionReassignments(_) => {
+            std::future::ready(frame(version, id, &cluster::reassignments())).boxed()
+        }
         Request::FindCoordinator(request) => {
             reply!(groups::find_coordinator(&shared, version, request))
         }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tidegate_broker::{LEADER_EPOCH, Partition, Topic};
+use tidegate_broker::{LEADER_EPOCH, Partition, ReadAlias, Topic};
 use tidegate_kafka_proto::ErrorCode;
 use tidegate_kafka_proto::fetch_response::{
     CurrentLeader, EncodedFetch, EpochEnd, FetchAnswer, FetchPart, PartitionAnswer, RecordsLen,
@@ -42,11 +43,21 @@ pub(crate) type Sessions = Mutex<FetchSessions>;
 
 /// A partition's records in an answer.
 #[derive(Clone, Default)]
-struct Found(Option<FileRange>);
+enum Found {
+    #[default]
+    Nothing,
+    Range(FileRange),
+    /// What a plugin left of a range.
+    Left(Bytes),
+}
 
 impl RecordsLen for Found {
     fn records_len(&self) -> usize {
-        self.0.as_ref().map_or(0, |range| range.len)
+        match self {
+            Found::Nothing => 0,
+            Found::Range(range) => range.len,
+            Found::Left(bytes) => bytes.len(),
+        }
     }
 }
 
@@ -63,11 +74,35 @@ pub(crate) async fn answer(
     let now = shared.broker.clock().monotonic();
     let fetch = lock(&shared.sessions).handle_request(now, version, &request);
     let reading = Reading::new(shared, version, &request, &fetch);
-    let results = reading.wait(&request).await;
+    let aliases = reading.aliases.clone();
+    let targets = reading.targets.clone();
+    let mut results = reading.wait(&request).await;
+    for ((result, target), alias) in results.iter_mut().zip(targets.iter()).zip(aliases) {
+        if let (Some(alias), Ok(partition)) = (alias, &target.partition) {
+            through(shared, &alias, partition, result).await;
+        }
+    }
     let random = rand_u32();
     let now = shared.broker.clock().monotonic();
     let answer = lock(&shared.sessions).handle_results(now, random, fetch, results);
     reply(version, correlation_id, &answer)
+}
+
+/// Takes what was found through the plugin that its reader named.
+async fn through(
+    shared: &Shared,
+    alias: &ReadAlias,
+    partition: &Arc<Partition>,
+    result: &mut PartitionAnswer<Found>,
+) {
+    let Found::Range(range) = std::mem::take(&mut result.records) else { return };
+    match alias.read(&shared.broker, partition, range).await {
+        Ok(left) => result.records = Found::Left(left),
+        Err(error) => {
+            tracing::warn!(topic = %alias, %error, "a reader is refused");
+            result.error = ErrorCode::UnknownServerError;
+        }
+    }
 }
 
 /// Refuses a fetch as a whole. Versions without an error of the whole have it in every partition.
@@ -96,7 +131,9 @@ fn reply(version: i16, correlation_id: i32, answer: &FetchAnswer<Found>) -> Repl
 fn parts(encoded: &EncodedFetch<'_, Found>) -> Vec<Part> {
     let part = |part: FetchPart<'_, Found>| match part {
         FetchPart::Bytes(bytes) => Some(Part::Bytes(bytes)),
-        FetchPart::Records(found) => found.0.clone().map(Part::Records),
+        FetchPart::Records(Found::Nothing) => None,
+        FetchPart::Records(Found::Range(range)) => Some(Part::Records(range.clone())),
+        FetchPart::Records(Found::Left(bytes)) => Some(Part::Bytes(bytes.clone())),
     };
     encoded.parts().filter_map(part).collect()
 }
@@ -122,6 +159,8 @@ struct Reading {
     targets: Arc<Vec<Target>>,
     topics: Vec<Arc<Topic>>,
     numbers: Vec<i32>,
+    /// The plugins that the targets' readers named.
+    aliases: Vec<Option<ReadAlias>>,
     max_bytes: usize,
     committed: bool,
     version: i16,
@@ -130,14 +169,15 @@ struct Reading {
 
 impl Reading {
     fn new(shared: &Shared, version: i16, request: &FetchRequest, fetch: &Fetch) -> Reading {
-        let mut found: BTreeMap<&TopicKey, Result<Arc<Topic>, ErrorCode>> = BTreeMap::new();
-        let (mut targets, mut numbers) = (Vec::new(), Vec::new());
+        let mut found: BTreeMap<&TopicKey, Result<Readers, ErrorCode>> = BTreeMap::new();
+        let (mut targets, mut numbers, mut aliases) = (Vec::new(), Vec::new(), Vec::new());
         // Nobody replicates from here: whoever says so takes this node for another.
         let is_replica = request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0;
         for FetchTarget { topic, partition, position } in fetch.targets() {
             let of = found.entry(topic).or_insert_with(|| find(shared, topic));
             let of = of.as_ref().map_err(|code| *code);
-            let known = of.and_then(|topic| offsets::partition(Some(topic), *partition));
+            aliases.push(of.ok().and_then(|(_, alias)| alias.clone()));
+            let known = of.and_then(|(topic, _)| offsets::partition(Some(topic), *partition));
             let known = match known {
                 Ok(_) if is_replica => Err(ErrorCode::NotLeaderOrFollower),
                 known => known,
@@ -151,8 +191,9 @@ impl Reading {
         }
         Reading {
             targets: Arc::new(targets),
-            topics: found.into_values().filter_map(Result::ok).collect(),
+            topics: found.into_values().filter_map(|of| Some(of.ok()?.0)).collect(),
             numbers,
+            aliases,
             max_bytes: usize::try_from(request.max_bytes).unwrap_or(0),
             committed: request.isolation_level == READ_COMMITTED,
             version,
@@ -235,7 +276,7 @@ impl Reading {
         answer.log_start_offset = partition.log().offsets().start.get();
         answer.aborted = self.committed.then(Vec::new);
         match placed {
-            Placed::Records(range) => answer.records = Found(Some(range)),
+            Placed::Records(range) => answer.records = Found::Range(range),
             Placed::Nothing => {}
             Placed::Diverging(end) => answer.diverging_epoch = Some(end),
         }
@@ -262,13 +303,24 @@ fn failed(number: i32, error: ErrorCode) -> PartitionAnswer<Found> {
     PartitionAnswer { error, ..PartitionAnswer::new(number, Found::default()) }
 }
 
-fn find(shared: &Shared, topic: &TopicKey) -> Result<Arc<Topic>, ErrorCode> {
+/// A topic, and the plugin that its readers named.
+type Readers = (Arc<Topic>, Option<ReadAlias>);
+
+fn find(shared: &Shared, topic: &TopicKey) -> Result<Readers, ErrorCode> {
+    let topics = shared.broker.topics();
+    let through = |alias: ReadAlias| (alias.topic().clone(), Some(alias));
     match topic {
-        TopicKey::Id(id) => shared.broker.topics().by_id(*id).ok_or(ErrorCode::UnknownTopicId),
-        TopicKey::Name(name) => TopicName::new(&**name)
-            .ok()
-            .and_then(|name| shared.broker.topics().get(&name))
-            .ok_or(ErrorCode::UnknownTopicOrPartition),
+        TopicKey::Id(id) => match topics.by_id(*id) {
+            Some(topic) => Ok((topic, None)),
+            None => topics.alias_by_id(*id).map(through).ok_or(ErrorCode::UnknownTopicId),
+        },
+        TopicKey::Name(name) => {
+            let topic = TopicName::new(&**name).ok().and_then(|name| topics.get(&name));
+            match topic {
+                Some(topic) => Ok((topic, None)),
+                None => topics.alias(name).map(through).ok_or(ErrorCode::UnknownTopicOrPartition),
+            }
+        }
     }
 }
 

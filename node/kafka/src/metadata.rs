@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
-use tidegate_broker::{Broker, LEADER_EPOCH, Topic};
+use tidegate_broker::{Broker, LEADER_EPOCH, ReadAlias, Topic};
 use tidegate_kafka_proto::messages::metadata_request::MetadataRequestTopic;
 use tidegate_kafka_proto::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -75,6 +75,11 @@ struct Known {
 }
 
 impl Known {
+    fn of_alias(alias: &ReadAlias) -> Known {
+        let name = text(alias.to_string());
+        Known { name, id: alias.id().0, internal: false, ..Known::new(alias.topic()) }
+    }
+
     fn new(topic: &Topic) -> Known {
         let sealed = topic.partitions().iter().map(|p| p.log().sealed_reason().is_some()).collect();
         Known {
@@ -218,7 +223,13 @@ async fn named(
             Some(name) if topic_id.is_nil() => by_name(shared, name, may_create).await,
             _ => match shared.broker.topics().by_id(TopicId(topic_id)) {
                 Some(topic) => Ok(Known::new(&topic)),
-                None => Err(Missing { name: None, id: topic_id, code: ErrorCode::UnknownTopicId }),
+                None => match shared.broker.topics().alias_by_id(TopicId(topic_id)) {
+                    Some(alias) => Ok(Known::of_alias(&alias)),
+                    None => {
+                        let code = ErrorCode::UnknownTopicId;
+                        Err(Missing { name: None, id: topic_id, code })
+                    }
+                },
             },
         };
         // A topic has many partitions and is asked for in a few bytes: twice is not told twice.
@@ -239,6 +250,9 @@ async fn by_name(
     may_create: bool,
 ) -> Result<Known, Missing> {
     let missing = |code| Missing { name: Some(name.clone()), id: Uuid::nil(), code };
+    if let Some(alias) = shared.broker.topics().alias(&name) {
+        return Ok(Known::of_alias(&alias));
+    }
     let topic = TopicName::new(&**name).map_err(|_| missing(ErrorCode::InvalidTopicException))?;
     if let Some(topic) = shared.broker.topics().get(&topic) {
         return Ok(Known::new(&topic));

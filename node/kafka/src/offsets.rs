@@ -49,6 +49,11 @@ pub(crate) fn topic(shared: &Shared, name: &str) -> Option<Arc<Topic>> {
     shared.broker.topics().get(&TopicName::new(name).ok()?)
 }
 
+/// A topic to read from by its name, which may name a plugin too, as in `topic@plugin`.
+pub(crate) fn readable(shared: &Shared, name: &str) -> Option<Arc<Topic>> {
+    shared.broker.topics().readable(name)
+}
+
 /// A partition by its number.
 pub(crate) fn partition(
     topic: Option<&Arc<Topic>>,
@@ -77,7 +82,7 @@ pub(crate) async fn list(
 ) -> ListOffsetsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
-        let topic = topic(shared, &asked.name);
+        let topic = readable(shared, &asked.name);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for (at, partition) in asked.partitions.iter().enumerate() {
             let index = partition.partition_index;
@@ -186,7 +191,7 @@ pub(crate) async fn leader_epochs(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|asked| {
-        let topic = topic(shared, &asked.topic);
+        let topic = readable(shared, &asked.topic);
         let partitions = asked.partitions.iter().map(|partition| {
             let end = EpochEndOffset::default().with_partition(partition.partition);
             match epoch_end(topic.as_ref(), partition) {

@@ -131,8 +131,20 @@ pub(crate) async fn stage(shared: &Shared, version: i16, request: ProduceRequest
             let staged = match (&topic, acks) {
                 (_, None) => Err(Failed::before(ErrorCode::InvalidRequiredAcks)),
                 (_, Some(_)) if transactional => Err(Failed::before(no_transactions())),
-                (None, _) if version >= IDS_FROM => Err(Failed::before(ErrorCode::UnknownTopicId)),
-                (None, _) if is_reserved(&data.name) => {
+                (None, _)
+                    if version >= IDS_FROM
+                        && shared.broker.topics().alias_by_id(TopicId(data.topic_id)).is_none() =>
+                {
+                    Err(Failed::before(ErrorCode::UnknownTopicId))
+                }
+                (None, _) if version >= IDS_FROM => {
+                    Err(Failed::before(ErrorCode::InvalidTopicException))
+                }
+                // What is read through a plugin is not written to.
+                (None, _)
+                    if is_reserved(&data.name)
+                        || shared.broker.topics().alias(&data.name).is_some() =>
+                {
                     Err(Failed::before(ErrorCode::InvalidTopicException))
                 }
                 (None, _) => Err(Failed::before(ErrorCode::UnknownTopicOrPartition)),
@@ -245,7 +257,7 @@ fn one_batch(version: i16, records: Bytes) -> Result<Bytes, Failed> {
 
 /// Whether a topic is the node's own: clients read it and do not write to it.
 pub(crate) fn is_internal(name: &TopicName) -> bool {
-    name.as_str() == tidegate_broker::GROUPS_TOPIC
+    tidegate_broker::is_internal(name.as_str())
 }
 
 /// Whether a name is one of Kafka's own topics, which this node keeps elsewhere: none comes into

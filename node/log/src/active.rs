@@ -516,6 +516,9 @@ impl Active {
         (self.segment, self.file) = (segment, Some(file));
         (self.written, self.allocated, self.staged_meta) = (0, 0, meta);
         self.covered = 0;
+        // Behind a hole the log ends here already, as a start finds it: nothing may be appended
+        // before, and a sync makes all up to here durable.
+        log.end.fetch_max(base.0, Ordering::AcqRel);
         log.shared.cleaner.wake();
         Ok(())
     }

@@ -18,9 +18,12 @@ impl Epochs {
         &self.starts
     }
 
-    /// Notes a batch's epoch; one that is not above the last tells nothing new.
+    /// Notes a batch's epoch; one that is not above the last tells nothing new. A batch from before
+    /// the log's start, as recovery meets them in a file that was trimmed in part, counts as if it
+    /// lay there.
     pub(crate) fn observe(&mut self, epoch: LeaderEpoch, base: Offset) {
         if epoch > self.last() {
+            let base = self.starts.last().map_or(base, |(_, last)| base.max(*last));
             self.starts.push((epoch, base));
         }
     }
@@ -91,6 +94,17 @@ mod tests {
             let found: Vec<_> = epochs.starts().iter().map(|(e, at)| (e.0, at.0)).collect();
             assert_eq!(found, kept, "start {start}");
         }
+    }
+
+    #[test]
+    fn what_lies_before_the_cut_leaves_the_starts_rising() {
+        let mut epochs = Epochs::from_starts(vec![(LeaderEpoch(1), Offset(0))]).unwrap();
+        epochs.cut_head(Offset(10));
+        epochs.observe(LeaderEpoch(2), Offset(5));
+        epochs.observe(LeaderEpoch(3), Offset(12));
+        let mut again = Epochs::from_starts(epochs.starts().to_vec()).unwrap();
+        again.cut_head(Offset(10));
+        assert_eq!(again.starts(), [(LeaderEpoch(2), Offset(10)), (LeaderEpoch(3), Offset(12))]);
     }
 
     #[test]

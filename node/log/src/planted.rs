@@ -35,12 +35,36 @@ pub(crate) enum Planted {
     RemovedBeforeStart,
     /// Retention goes by the time of day alone.
     HeldTimeIgnored,
+    /// Compaction takes the last record of a key too.
+    LastOfKeyDropped,
+    /// Tombstones go with the first pass that meets them alone.
+    TombstonesNotHeld,
+    /// Files are compacted as soon as they are closed.
+    LagIgnored,
+    /// Transactions count as committed before they are decided.
+    UndecidedCompacted,
+    /// Records of aborted transactions supersede others.
+    AbortedSupersede,
+    /// What is left of a batch moves up to its base offset.
+    OffsetsRenumbered,
+    /// A batch without records goes though it is its producer's last.
+    ProducersDropped,
+    /// A compacted file takes its name before it is synced.
+    CleanedUnsynced,
+    /// The folder is not synced once a compacted file has its name.
+    SwapUnsynced,
+    /// Files that were merged are removed before the one they were merged into has its name.
+    MergedRemovedFirst,
+    /// A start takes in files that were merged into another.
+    SupersededKept,
+    /// The sparse index of the file that was replaced is used for the new one.
+    OldIndexKept,
 }
 
 impl Planted {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Planted; 14] = [
+    pub(crate) const ALL: [Planted; 26] = [
         Planted::NoSync,
         Planted::AckBeforeSync,
         Planted::AckBeforeWrite,
@@ -55,6 +79,18 @@ impl Planted {
         Planted::ProducersUnsynced,
         Planted::RemovedBeforeStart,
         Planted::HeldTimeIgnored,
+        Planted::LastOfKeyDropped,
+        Planted::TombstonesNotHeld,
+        Planted::LagIgnored,
+        Planted::UndecidedCompacted,
+        Planted::AbortedSupersede,
+        Planted::OffsetsRenumbered,
+        Planted::ProducersDropped,
+        Planted::CleanedUnsynced,
+        Planted::SwapUnsynced,
+        Planted::MergedRemovedFirst,
+        Planted::SupersededKept,
+        Planted::OldIndexKept,
     ];
 }
 

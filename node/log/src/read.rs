@@ -214,6 +214,8 @@ impl Log {
             return Ok(Found::Nothing);
         }
         let io = |source| ReadError::Io { path: segment.path.clone(), source };
+        // A batch that claims to reach beyond its segment would hide what the next one holds.
+        let within = stop.min(next);
         let (mut position, mut bytes) = (0, Vec::new());
         // One who reads on needs no search, and no look at what comes first.
         if let Some(known) = memory.position(from, segment) {
@@ -221,14 +223,14 @@ impl Log {
             let (file, ()) = segment.look(self.id, self.context(), |_| ()).map_err(io)?;
             read_at(&*file, position, len, max, &mut bytes).map_err(io)?;
         }
-        let mut whole = Whole::of(&bytes, stop);
+        let mut whole = Whole::of(&bytes, within);
         if let Whole::Nothing = whole {
             let start = self.search(segment, len, from)?;
             position = start.position;
             bytes = Vec::new();
             let max = max.max(start.header.batch_len);
             read_at(&*start.file, position, len, max, &mut bytes).map_err(io)?;
-            whole = Whole::of(&bytes, stop);
+            whole = Whole::of(&bytes, within);
         }
         match whole {
             Whole::Batches { len, base_offset, next_offset } => {

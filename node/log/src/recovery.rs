@@ -230,14 +230,17 @@ impl<'s> Recovery<'s> {
             (None, Some((base, _))) => *base,
             (None, None) => Offset::ZERO,
         };
-        let segment_files = clean::sweep_trimmed(self.shared, &self.folder, segment_files, start)?;
-        self.find_missing(&segment_files, start);
+        // What nobody has read yet for its producers stays until maintenance takes it.
+        let to = if self.rebuild { start } else { start.min(self.producers_at) };
+        let is_own = |base, len| self.row(base).is_some_and(|row| row.len == len);
+        let segment_files =
+            clean::sweep_trimmed(self.shared, &self.folder, segment_files, to, is_own)?;
         if self.rebuild {
             self.changes.push(Change::RemoveSegments(self.id));
         }
         let mut active = None;
         for (at, (base, len)) in segment_files.iter().enumerate() {
-            if *base < self.end {
+            if *base < self.end && !self.shared.planted(Planted::SupersededKept) {
                 clean::remove_superseded(self.shared, &self.folder, *base)?;
                 continue;
             }
@@ -246,6 +249,7 @@ impl<'s> Recovery<'s> {
                 None => active = self.take_last(*base, *len)?,
             }
         }
+        self.find_missing(&segment_files, start);
         let (segment, file) = match active {
             Some(active) => active,
             None => self.make_active(start)?,
@@ -254,9 +258,13 @@ impl<'s> Recovery<'s> {
         Ok(self.finish(start, segment, file))
     }
 
-    /// Notes offsets whose files are gone.
+    /// Notes offsets whose files are gone, unless they were merged into another: an index that was
+    /// damaged may have fallen back to what it was told before.
     fn find_missing(&mut self, segment_files: &[(Offset, u64)], start: Offset) {
-        let rows = self.known.segments.iter();
+        let merged = |(base, meta): &(Offset, SegmentMeta)| {
+            self.segments.iter().any(|into| into.base < *base && meta.next <= into.next())
+        };
+        let rows = self.known.segments.iter().filter(|row| !merged(row));
         let missing: Vec<_> = rows
             .filter(|(base, meta)| {
                 meta.next > start && segment_files.iter().all(|(file, _)| file != base)
@@ -292,6 +300,9 @@ impl<'s> Recovery<'s> {
             self.segments.push(Arc::new(Segment::closed(&self.folder, base, meta, None)));
             return Ok(());
         }
+        // Compaction takes a row away, then gives the file's name to another, and syncs the folder
+        // before the next row: which of the two a power cut leaves must be settled before it is read.
+        self.names_unsure = true;
         let file = self.open_file(base, OpenMode::Read)?;
         let whole = Begun::at_the_start(base);
         let mut scanned = self.scan(base, &*file, whole, Durable::All(Some(next_base)))?;
@@ -526,6 +537,7 @@ impl<'s> Recovery<'s> {
         file: Arc<dyn DiskFile>,
     ) -> Recovered {
         let (id, end) = (self.id, self.end);
+        self.damage.retain(|range| range.end > start);
         let checkpointed = self.known.durable.unwrap_or(Offset::ZERO);
         let known_damage = self.known.meta.as_ref().map(|meta| &meta.damage);
         let mut active = Active::new(segment, file, end, checkpointed);

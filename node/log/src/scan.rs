@@ -8,16 +8,14 @@ use std::io;
 
 use tidegate_env::DiskFile;
 use tidegate_record::{Batch, BatchHeader, HEADER_LEN, peek_len};
-use tidegate_types::{Offset, limits::MAX_BATCH};
+use tidegate_types::Offset;
 
-/// Read at once; more than one batch fits, whatever its size.
+/// Read at once; a batch that is larger is read by itself.
 const WINDOW: usize = 4 << 20;
 
 /// Read first: behind a checkpoint there is little to find but zeros. Each further read takes twice
 /// as much as the one before.
 const FIRST: usize = 64 << 10;
-
-const _: () = assert!(WINDOW as u64 >= 2 * MAX_BATCH.get());
 
 /// A file's bytes, of which a window is in memory.
 pub(crate) struct Scan<'f> {
@@ -38,7 +36,7 @@ impl<'f> Scan<'f> {
         self.len
     }
 
-    /// Up to `want` bytes at `at`, at most a window; fewer only where the file ends.
+    /// Up to `want` bytes at `at`; fewer only where the file ends.
     fn bytes(&mut self, at: u64, want: usize) -> io::Result<&[u8]> {
         let want = want.min(usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX));
         let inside = at
@@ -181,3 +179,7 @@ impl<'f> Scan<'f> {
         Ok(at > from && (all_durable || self.is_zero_from(at)?))
     }
 }
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -240,6 +240,23 @@ fn files_that_a_failed_sync_brings_back_are_removed_at_the_next_start() {
     assert_eq!(values(&log, Offset(10)).last(), Some(&value(19)));
 }
 
+#[test]
+fn no_file_goes_before_one_that_cannot_be_removed() {
+    let disk = SimDisk::new(5);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, with(1_000, |_| {}));
+    fill(&mut store, &log, 0..30);
+    let before = segment_files(&disk, 0);
+    let path = before[0].clone();
+    disk.inject(Fault { on: FaultOn::Remove, after: 0, kind: FaultKind::Io, path });
+    log.trim(Offset(17)).unwrap();
+    assert_eq!(segment_files(&disk, 0), before);
+    maintain(&mut store);
+    let left = segment_files(&disk, 0);
+    assert_eq!(left, before[before.len() - left.len()..]);
+    assert!(left.len() < before.len());
+}
+
 /// A power cut after every single change that a trim, a look and a roll make.
 #[test]
 fn a_power_cut_at_any_step_of_a_removal_leaves_a_whole_log() {
@@ -282,6 +299,9 @@ fn a_power_cut_at_any_step_of_a_removal_leaves_a_whole_log() {
             let last = read.last().map_or(offsets.start, |(base, _)| base.advance(1));
             assert_eq!(last, Offset(30), "{at}");
             assert_eq!(read.len() as i64, 30 - offsets.start.0, "{at}");
+            // What had to be read once more for its producers goes now.
+            maintain(&mut store);
+            let offsets = log.offsets();
             // One file may be the last one made, and holds nothing yet.
             let files = segment_files(&disk, 0);
             assert_eq!(files.len(), log.segments(), "{at}: {files:?}");

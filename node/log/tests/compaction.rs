@@ -464,6 +464,61 @@ fn damage_stops_compaction_before_it_and_is_told() {
     assert_eq!(log.damage().len(), 1, "damage is not forgotten");
 }
 
+/// Damage is told for as long as its bytes are there, with an index or without.
+#[test]
+fn damage_at_the_end_of_a_file_stays_in_it() {
+    let disk = SimDisk::new(9);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, compacting(2_000));
+    let mut model = Model::default();
+    for n in 0..100_u32 {
+        let key = (n % 5).to_be_bytes();
+        let record = (Some(&key[..]), Some(&[1; 100][..]));
+        model.put(&mut store, &log, BuildOptions::default(), &[record], false);
+    }
+    close_active(&mut store, &log, &mut model);
+    let path = segment_path(Path::new(ROOT), 0, 0);
+    let len =
+        |disk: &SimDisk| disk.open(&path, tidegate_env::OpenMode::Read).unwrap().len().unwrap();
+    let before = len(&disk);
+    disk.flip_bit(&path, before - 1, 0).unwrap();
+    let mut disk = disk;
+    for _ in 0..2 {
+        disk = disk.crash();
+        disk.remove_file(&Path::new(ROOT).join("index.redb")).unwrap();
+        let store = Stepped::open(disk.clone());
+        let log = store.log(0, compacting(2_000));
+        assert_eq!(log.damage().len(), 1);
+        maintain(&store);
+        assert_eq!((len(&disk), log.compaction()), (before, (Offset(0), None)));
+    }
+}
+
+/// A look must end although nothing that lies before the damage may be compacted.
+#[test]
+fn damage_behind_an_open_transaction_leaves_compaction_nothing_to_do() {
+    let disk = SimDisk::new(8);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, compacting(2_000));
+    let mut model = Model::default();
+    let options = BuildOptions {
+        stamp: Some(model.stamp(7, 1)),
+        transactional: true,
+        ..BuildOptions::default()
+    };
+    model.put(&mut store, &log, options, &[(Some(b"a"), Some(b"open"))], false);
+    for _ in 0..3 {
+        close_active(&mut store, &log, &mut model);
+    }
+    let names = segment_names(&disk);
+    let base: i64 = names[2][..20].parse().unwrap();
+    disk.flip_bit(&segment_path(Path::new(ROOT), 0, base), 70, 0).unwrap();
+    maintain(&store);
+    maintain(&store);
+    assert_eq!(log.compaction(), (Offset(0), None));
+    assert_eq!(log.damage().len(), 1);
+}
+
 #[test]
 fn a_map_too_small_for_all_keys_takes_several_passes() {
     let disk = SimDisk::new(7);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tidegate_types::limits::{MAX_PARTITIONS_PER_TOPIC, MAX_PLUGIN_CONFIG};
 use tidegate_types::{
-    Attachment, ByteSize, Flush, Hook, Incarnation, LinkName, LinkSpec, PluginHash, PluginName,
-    PluginVersion, ProducerId, TopicConfig, TopicName,
+    Attachment, ByteSize, DeriveSpec, Flush, Hook, Incarnation, LinkName, LinkSpec, PluginHash,
+    PluginName, PluginVersion, ProducerId, TopicConfig, TopicName,
 };
 
 use crate::limits::*;
@@ -36,6 +36,7 @@ impl Image {
             Command::DeleteTopic { name } => self.delete_topic(name),
             Command::InstallPlugin(version) => self.install_plugin(version),
             Command::RemovePlugin { name, hash } => self.remove_plugin(name, *hash),
+            Command::AttachV1(old) => self.attach(&Attachment::from(old.clone())),
             Command::Attach(attachment) => self.attach(attachment),
             Command::Detach { topic, hook, plugin } => self.detach(topic, *hook, plugin),
             Command::AddLink(spec) => self.add_link(spec),
@@ -141,6 +142,17 @@ impl Image {
         if let Some(link) = self.links.values().find(|link| link.topics.contains(name)) {
             return Err(Rejection::TopicMirrored { name: name.clone(), link: link.name.clone() });
         }
+        let derived = |a: &&Attachment| {
+            let names = |spec: &DeriveSpec| spec.to == *name || spec.table.as_ref() == Some(name);
+            a.topic != *name && a.derive.as_ref().is_some_and(names)
+        };
+        if let Some(used) = self.all_attachments().find(derived) {
+            return Err(Rejection::TopicDerived {
+                topic: name.clone(),
+                from: used.topic.clone(),
+                plugin: used.plugin.clone(),
+            });
+        }
         let topic = self
             .topics
             .remove(name)
@@ -178,10 +190,16 @@ impl Image {
         {
             return Err(Rejection::UnknownPluginVersion { name: name.clone(), hash });
         }
-        if let Some(used) = self.all_attachments().find(|a| a.plugin == *name && chosen(a.hash)) {
+        if let Some(used) = self.all_attachments().find(|a| {
+            a.plugin == *name
+                && match hash {
+                    Some(hash) => a.uses(hash),
+                    None => true,
+                }
+        }) {
             return Err(Rejection::PluginInUse {
                 name: name.clone(),
-                hash: used.hash,
+                hash: hash.unwrap_or(used.hash),
                 topic: used.topic.clone(),
             });
         }
@@ -199,22 +217,23 @@ impl Image {
         let Some(at) = self.topics.get(topic) else {
             return Err(Rejection::UnknownTopic { name: topic.clone() });
         };
+        self.check_derive(attachment)?;
         if at.mirror_of.is_some() && *hook == Hook::Ingest {
             return Err(Rejection::ReadOnly { name: topic.clone(), plugin: plugin.clone() });
         }
         if !self.plugins.contains_key(plugin) {
             return Err(Rejection::UnknownPlugin { name: plugin.clone() });
         }
-        if self.plugin_version(plugin, *hash).is_none() {
-            return Err(Rejection::UnknownPluginVersion { name: plugin.clone(), hash: *hash });
-        }
-        let len = ByteSize::bytes(config.len() as u64);
-        if len > MAX_PLUGIN_CONFIG {
-            return Err(Rejection::PluginConfigTooLong {
-                plugin: plugin.clone(),
-                len,
-                max: MAX_PLUGIN_CONFIG,
-            });
+        let canary = attachment.canary.iter().map(|canary| (canary.hash, &canary.config));
+        for (hash, config) in std::iter::once((*hash, config)).chain(canary) {
+            if self.plugin_version(plugin, hash).is_none() {
+                return Err(Rejection::UnknownPluginVersion { name: plugin.clone(), hash });
+            }
+            let len = ByteSize::bytes(config.len() as u64);
+            if len > MAX_PLUGIN_CONFIG {
+                let (plugin, max) = (plugin.clone(), MAX_PLUGIN_CONFIG);
+                return Err(Rejection::PluginConfigTooLong { plugin, len, max });
+            }
         }
         let attached = self.attachments_of(topic);
         match attached.iter().position(|a| a.hook == *hook && a.plugin == *plugin) {
@@ -222,7 +241,7 @@ impl Image {
             Some(n) => {
                 let attached = self.attachments.entry(topic.clone()).or_default();
                 let place = &mut Arc::make_mut(attached)[n];
-                Ok(Outcome::Replaced(std::mem::replace(place, attachment.clone())))
+                Ok(Outcome::Replaced(Box::new(std::mem::replace(place, attachment.clone()))))
             }
             None => {
                 let full = attached.len();
@@ -232,6 +251,42 @@ impl Image {
                 Ok(Outcome::Done)
             }
         }
+    }
+
+    /// Whether an attachment derives if it says so, from where to where records do not run in
+    /// circles.
+    fn check_derive(&self, attachment: &Attachment) -> Result<(), Rejection> {
+        let Attachment { topic, hook, plugin, derive, .. } = attachment;
+        let spec = match (hook, derive) {
+            (Hook::Derive, Some(spec)) => spec,
+            (Hook::Derive, None) | (_, Some(_)) => {
+                return Err(Rejection::DeriveTarget { plugin: plugin.clone(), hook: *hook });
+            }
+            _ => return Ok(()),
+        };
+        for name in std::iter::once(&spec.to).chain(&spec.table) {
+            let Some(other) = self.topics.get(name) else {
+                return Err(Rejection::UnknownTopic { name: name.clone() });
+            };
+            if other.mirror_of.is_some() && *name == spec.to {
+                let (name, plugin) = (name.clone(), plugin.clone());
+                return Err(Rejection::ReadOnly { name, plugin });
+            }
+        }
+        // Whatever is reached from the target must not lead back.
+        let mut reached = vec![&spec.to];
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(name) = reached.pop() {
+            if name == topic {
+                let (topic, to) = (topic.clone(), spec.to.clone());
+                return Err(Rejection::DeriveCircle { topic, to });
+            }
+            if seen.insert(name) {
+                let derives = self.attachments_of(name).iter().filter_map(|a| a.derive.as_ref());
+                reached.extend(derives.map(|derive| &derive.to));
+            }
+        }
+        Ok(())
     }
 
     fn detach(

@@ -9,6 +9,7 @@ use tidegate_types::{
 };
 
 use crate::Topic;
+use crate::format::AttachmentV1;
 
 /// One change of the image.
 ///
@@ -43,9 +44,9 @@ pub enum Command {
         /// The version; all of them where `None`.
         hash: Option<PluginHash>,
     },
-    /// Attach a plugin after those already there. One that is attached at the same topic and hook
-    /// is replaced, and keeps its place.
-    Attach(Attachment),
+    /// [`Command::Attach`] as it was written at first. It is read, and not written any more.
+    #[doc(hidden)]
+    AttachV1(AttachmentV1),
     /// Detach a plugin.
     Detach {
         /// The topic.
@@ -90,6 +91,9 @@ pub enum Command {
         /// Which life of its log each new partition begins; for a mirror, the source's.
         incarnations: Vec<Incarnation>,
     },
+    /// Attach a plugin after those already there. One that is attached at the same topic and hook
+    /// is replaced, and keeps its place.
+    Attach(Attachment),
 }
 
 /// What a command that was not rejected did.
@@ -100,7 +104,7 @@ pub enum Outcome {
     /// Nothing: it was so already.
     Unchanged,
     /// It put an attachment in another's place.
-    Replaced(Attachment),
+    Replaced(Box<Attachment>),
     /// It deleted this topic.
     Deleted(Arc<Topic>),
     /// It set producer ids aside.

@@ -3,11 +3,11 @@
 //! | value | layout |
 //! | --- | --- |
 //! | log entry | version byte, then postcard of (term, [`Command`]); its key is the index |
-//! | snapshot | version byte, then postcard of [`SnapshotV1`] |
+//! | snapshot | version byte, then postcard of [`Snapshot`] |
 //!
 //! Postcard numbers enum variants by position and writes fields in order, so that these types
 //! grow at the end only, under a new version where that does not do. The golden bytes in the
-//! tests hold this.
+//! tests hold this. Snapshots have had version 2 since attachments have more to say.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tidegate_types::{Attachment, LinkSpec, PluginVersion};
 
+mod v1;
+
+pub use v1::AttachmentV1;
+
 use crate::{Command, Image, InconsistentImage, Topic};
 
-/// Version of both layouts.
+/// Version of a log entry and of a node's record.
 const VERSION: u8 = 1;
+/// Version of a snapshot.
+const SNAPSHOT_VERSION: u8 = 2;
 
 /// One command with its place in the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,13 +49,15 @@ pub enum FormatError {
     },
     /// Written by a program that is newer.
     #[error(
-        "the {what} has format version {found}, this program reads version {VERSION}: use a newer program"
+        "the {what} has format version {found}, this program reads up to {known}: use a newer program"
     )]
     Version {
         /// What was read.
         what: &'static str,
         /// The version found.
         found: u8,
+        /// The latest that is known.
+        known: u8,
     },
     /// The bytes are not what they should be.
     #[error("the {what} cannot be decoded")]
@@ -88,7 +96,7 @@ struct EntryV1<C> {
 
 /// An image as plain lists. Owned when read, borrowed when written.
 #[derive(Serialize, Deserialize)]
-struct SnapshotV1<T, P, A, L> {
+struct Snapshot<T, P, A, L> {
     applied: u64,
     topics: Vec<T>,
     /// By name, newest first within each.
@@ -113,6 +121,10 @@ pub fn encode_entry(term: u64, command: &Command) -> Result<Vec<u8>, FormatError
 /// If the bytes are damaged or of a later version.
 pub fn decode_entry(index: u64, bytes: &[u8]) -> Result<Entry, FormatError> {
     let EntryV1 { term, command } = decode("log entry", bytes)?;
+    let command = match command {
+        Command::AttachV1(old) => Command::Attach(old.into()),
+        command => command,
+    };
     Ok(Entry { index, term, command })
 }
 
@@ -121,7 +133,7 @@ pub fn decode_entry(index: u64, bytes: &[u8]) -> Result<Entry, FormatError> {
 /// # Errors
 /// If it cannot be encoded.
 pub fn encode_snapshot(image: &Image) -> Result<Vec<u8>, FormatError> {
-    let snapshot = SnapshotV1::<&Topic, &PluginVersion, &Attachment, &LinkSpec> {
+    let snapshot = Snapshot::<&Topic, &PluginVersion, &Attachment, &LinkSpec> {
         applied: image.applied,
         topics: image.topics.values().map(Arc::as_ref).collect(),
         plugins: image.plugins.values().flat_map(|versions| versions.iter()).collect(),
@@ -129,7 +141,7 @@ pub fn encode_snapshot(image: &Image) -> Result<Vec<u8>, FormatError> {
         links: image.links.values().map(Arc::as_ref).collect(),
         next_producer_id: image.next_producer_id,
     };
-    encode("snapshot", &snapshot)
+    encode_as(SNAPSHOT_VERSION, "snapshot", &snapshot)
 }
 
 /// Reads what [`encode_snapshot`] wrote.
@@ -137,8 +149,21 @@ pub fn encode_snapshot(image: &Image) -> Result<Vec<u8>, FormatError> {
 /// # Errors
 /// If the bytes are damaged, of a later version, or no image that commands could make.
 pub fn decode_snapshot(bytes: &[u8]) -> Result<Image, FormatError> {
-    let snapshot: SnapshotV1<Topic, PluginVersion, Attachment, LinkSpec> =
-        decode("snapshot", bytes)?;
+    match bytes.first() {
+        Some(1) => {
+            let old: Snapshot<Topic, PluginVersion, AttachmentV1, LinkSpec> =
+                decode_as(1, "snapshot", bytes)?;
+            let Snapshot { applied, topics, plugins, attachments, links, next_producer_id } = old;
+            let attachments = attachments.into_iter().map(Attachment::from).collect();
+            image(Snapshot { applied, topics, plugins, attachments, links, next_producer_id })
+        }
+        _ => image(decode_as(SNAPSHOT_VERSION, "snapshot", bytes)?),
+    }
+}
+
+fn image(
+    snapshot: Snapshot<Topic, PluginVersion, Attachment, LinkSpec>,
+) -> Result<Image, FormatError> {
     let twice = |what: &str, name: &dyn std::fmt::Display| {
         FormatError::Inconsistent(InconsistentImage { what: format!("{what} {name} comes twice") })
     };
@@ -173,16 +198,32 @@ fn group<K: Ord, V: Clone>(values: Vec<V>, key: impl Fn(&V) -> K) -> BTreeMap<K,
 }
 
 pub(crate) fn encode(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
-    postcard::to_extend(value, vec![VERSION]).map_err(|source| FormatError::Encode { what, source })
+    encode_as(VERSION, what, value)
+}
+
+fn encode_as(
+    version: u8,
+    what: &'static str,
+    value: &impl Serialize,
+) -> Result<Vec<u8>, FormatError> {
+    postcard::to_extend(value, vec![version]).map_err(|source| FormatError::Encode { what, source })
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
 ) -> Result<T, FormatError> {
+    decode_as(VERSION, what, bytes)
+}
+
+fn decode_as<T: DeserializeOwned>(
+    known: u8,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, FormatError> {
     match bytes.split_first() {
         None => Err(FormatError::Empty { what }),
-        Some((&VERSION, rest)) => {
+        Some((&version, rest)) if version == known => {
             let (value, rest) = postcard::take_from_bytes(rest)
                 .map_err(|source| FormatError::Decode { what, source })?;
             if rest.is_empty() {
@@ -191,7 +232,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
                 Err(FormatError::Trailing { what, len: rest.len() })
             }
         }
-        Some((&found, _)) => Err(FormatError::Version { what, found }),
+        Some((&found, _)) => Err(FormatError::Version { what, found, known }),
     }
 }
 

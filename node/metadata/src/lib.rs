@@ -26,7 +26,7 @@ mod store;
 
 pub use command::{Command, Outcome};
 pub use format::{
-    Entry, FormatError, decode_entry, decode_snapshot, encode_entry, encode_snapshot,
+    AttachmentV1, Entry, FormatError, decode_entry, decode_snapshot, encode_entry, encode_snapshot,
 };
 pub use image::{Image, InconsistentImage, Topic};
 pub use limits::{

@@ -155,6 +155,34 @@ pub enum Rejection {
         /// The plugin.
         plugin: PluginName,
     },
+    /// A target is for the hook derive, and that needs one.
+    #[error(
+        "plugin {plugin}: the hook derive needs a target topic, other hooks take none ({hook})"
+    )]
+    DeriveTarget {
+        /// The plugin.
+        plugin: PluginName,
+        /// The hook.
+        hook: Hook,
+    },
+    /// What is derived would come back.
+    #[error("topic {topic} cannot be derived to {to}: what goes there comes back to {topic}")]
+    DeriveCircle {
+        /// Where records come from.
+        topic: TopicName,
+        /// Where they would go.
+        to: TopicName,
+    },
+    /// Others derive to the topic, or look it up.
+    #[error("topic {topic} is derived to from {from} by plugin {plugin}: detach that first")]
+    TopicDerived {
+        /// The topic.
+        topic: TopicName,
+        /// The topic whose records go there.
+        from: TopicName,
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// The plugin's configuration is too long.
     #[error("the configuration of plugin {plugin} is {len} long, at most {max} is allowed")]
     PluginConfigTooLong {

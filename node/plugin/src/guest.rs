@@ -14,8 +14,6 @@ use crate::state::{self, State};
 
 /// Longest line of a plugin in the log.
 const MAX_LINE: usize = 4_096;
-/// Lines kept between two drains.
-const MAX_LINES: usize = 256;
 /// Counters of one plugin.
 const MAX_COUNTERS: usize = 64;
 /// Longest name of a counter.
@@ -50,8 +48,8 @@ impl Journal {
         self.lines.is_empty() && self.lines_dropped == 0 && self.counters.is_empty()
     }
 
-    fn log(&mut self, level: LogLevel, message: String) {
-        if self.lines.len() < MAX_LINES {
+    fn log(&mut self, most: usize, level: LogLevel, message: String) {
+        if self.lines.len() < most {
             self.lines.push(LogLine { level, message });
         } else {
             self.lines_dropped = self.lines_dropped.saturating_add(1);
@@ -91,6 +89,8 @@ fn cut(mut text: String, max: usize) -> String {
 
 /// The data of one store.
 pub(crate) struct Guest {
+    /// Log lines kept between two drains.
+    most_lines: usize,
     memory_limit: usize,
     memory_used: usize,
     table_used: usize,
@@ -102,8 +102,9 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(memory_limit: usize, journal: Journal) -> Guest {
+    pub(crate) fn new(memory_limit: usize, most_lines: usize, journal: Journal) -> Guest {
         Guest {
+            most_lines,
             memory_limit,
             memory_used: 0,
             table_used: 0,
@@ -210,7 +211,7 @@ pub(crate) fn link(
             if level == LogLevel::Error {
                 guest.last_error = Some(message.clone());
             }
-            guest.journal.log(level, message);
+            guest.journal.log(guest.most_lines, level, message);
             Ok(())
         },
     )?;
@@ -288,15 +289,15 @@ mod tests {
     #[test]
     fn a_journal_is_bounded() {
         let mut journal = Journal::default();
-        for i in 0..MAX_LINES + 3 {
-            journal.log(LogLevel::Info, i.to_string());
+        for i in 0..67 {
+            journal.log(64, LogLevel::Info, i.to_string());
             journal.count(format!("c{i}"), 1);
         }
         journal.count("c0".to_owned(), u64::MAX);
         for bad in ["", "Upper", "with space", &"x".repeat(65)] {
             journal.count((*bad).to_owned(), 1);
         }
-        assert_eq!((journal.lines.len(), journal.lines_dropped), (MAX_LINES, 3));
+        assert_eq!((journal.lines.len(), journal.lines_dropped), (64, 3));
         assert_eq!(journal.counters.len(), MAX_COUNTERS);
         assert_eq!(journal.counters["c0"], u64::MAX);
     }
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn memory_is_limited_over_all_memories() {
-        let mut guest = Guest::new(100, Journal::default());
+        let mut guest = Guest::new(100, 9, Journal::default());
         assert!(guest.memory_growing(0, 60, None).unwrap());
         assert!(guest.memory_growing(0, 30, None).unwrap());
         assert!(guest.memory_growing(60, 71, None).is_err());
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn randomness_follows_from_the_seed_alone() {
-        let mut guest = Guest::new(0, Journal::default());
+        let mut guest = Guest::new(0, 9, Journal::default());
         guest.begin(7);
         let first = (guest.next_random(), guest.next_random());
         guest.begin(7);

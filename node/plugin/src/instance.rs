@@ -65,6 +65,16 @@ pub enum RunError {
         /// The limit.
         limit: ByteSize,
     },
+    /// It put out more records for one than it may.
+    #[error("put out {outputs} records for record {record} of the batch, its limit is {limit}")]
+    TooMany {
+        /// The record's index in the batch.
+        record: u32,
+        /// How many there were.
+        outputs: u32,
+        /// The limit.
+        limit: u32,
+    },
     /// It returned columns that do not fit together.
     #[error("returned a malformed answer: {what}")]
     Malformed {
@@ -87,6 +97,12 @@ pub enum RunError {
     #[error("could not be started again: configuration refused: {reason}")]
     ConfigRefused {
         /// Why, in its words.
+        reason: String,
+    },
+    /// It was not run: it failed too often.
+    #[error("is paused: {reason}")]
+    Paused {
+        /// What it was paused for.
         reason: String,
     },
     /// It was stopped for another reason.
@@ -242,7 +258,10 @@ impl Instance {
             return Err(RunError::Trapped { message: "there is no store".to_owned() });
         };
         let running = self.plugin.ticker().running();
-        live.store.set_epoch_deadline(self.deadline);
+        live.store.set_epoch_deadline(match self.limits.record_time {
+            Some(_) => Ticker::ticks(self.limits.time_for(count)),
+            None => self.deadline,
+        });
         live.store.data_mut().begin(context.seed);
         live.store.data_mut().set_state(state.take());
         let answer = match &live.export {
@@ -259,19 +278,25 @@ impl Instance {
         drop(running);
         *state = live.store.data_mut().set_state(None);
         match answer {
-            Ok(Ok(Ok(outcome))) => Ok(outcome),
+            Ok(Ok(Ok(outcome))) => match outcome.widest() {
+                Some((record, outputs)) if outputs > self.limits.fan_out => {
+                    Err(RunError::TooMany { record, outputs, limit: self.limits.fan_out })
+                }
+                _ => Ok(outcome),
+            },
             Ok(Ok(Err(malformed))) => Err(RunError::Malformed { what: malformed.to_string() }),
             Ok(Err(reason)) => Err(RunError::Refused { reason: one_line(reason, MAX_REASON) }),
-            Err(error) => Err(self.bury(error)),
+            Err(error) => Err(self.bury(error, count)),
         }
     }
 
     /// Drops the store that trapped and tells why it did.
-    fn bury(&mut self, error: wasmtime::Error) -> RunError {
+    fn bury(&mut self, error: wasmtime::Error, count: u32) -> RunError {
         let Some(mut live) = self.live.take() else {
             return RunError::Trapped { message: reason(&error) };
         };
-        let cause = cause(&error, live.store.data_mut(), &self.limits);
+        let time = self.limits.time_for(count);
+        let cause = cause(&error, live.store.data_mut(), &self.limits, time);
         self.journal = live.store.data_mut().take_journal();
         cause
     }
@@ -279,7 +304,8 @@ impl Instance {
     /// Makes a store, an instance in it, and configures it.
     fn revive(&mut self) -> Result<(), RunError> {
         let journal = std::mem::take(&mut self.journal);
-        let guest = Guest::new(self.limits.memory.as_usize(), journal);
+        let guest =
+            Guest::new(self.limits.memory.as_usize(), self.limits.log_lines as usize, journal);
         let pre = self.plugin.pre();
         let mut store = Store::new(pre.engine(), guest);
         store.limiter(|guest| guest);
@@ -300,7 +326,8 @@ impl Instance {
                 Err(RunError::ConfigRefused { reason: one_line(reason, MAX_REASON) })
             }
             Err(error) => {
-                let cause = cause(&error, store.data_mut(), &self.limits);
+                let time = self.limits.batch_time;
+                let cause = cause(&error, store.data_mut(), &self.limits, time);
                 self.journal = store.data_mut().take_journal();
                 Err(cause)
             }
@@ -346,7 +373,7 @@ impl std::fmt::Debug for Instance {
 }
 
 /// What a failed call means.
-fn cause(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> RunError {
+fn cause(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits, time: Duration) -> RunError {
     if let Some(asked) = guest.refused_memory() {
         let asked = ByteSize::bytes(asked as u64);
         return RunError::OutOfMemory { asked, limit: limits.memory };
@@ -355,7 +382,7 @@ fn cause(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> RunErro
         return RunError::Trapped { message: reason.clone() };
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => return RunError::TimedOut { limit: limits.batch_time },
+        Some(Trap::Interrupt) => return RunError::TimedOut { limit: time },
         Some(Trap::StackOverflow) => return RunError::StackOverflow,
         Some(Trap::UnreachableCodeReached) => {
             let message =

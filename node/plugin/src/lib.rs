@@ -19,6 +19,7 @@ mod inspect;
 mod instance;
 mod outcome;
 mod plugin;
+mod signature;
 mod state;
 mod ticker;
 
@@ -31,4 +32,5 @@ pub use inspect::InspectError;
 pub use instance::{Instance, RunContext, RunError};
 pub use outcome::{Column, Emitted, Failure, Kept, Outcome, Output, Part, Tag, Tags, Verdict};
 pub use plugin::{InstantiateError, Limits, Plugin};
-pub use state::State;
+pub use signature::{SignatureError, SigningKey, generate_key, signer};
+pub use state::{State, StateEntry};

@@ -270,6 +270,13 @@ impl Emitted {
         }
     }
 
+    /// The input with most outputs, and how many.
+    fn widest(&self) -> Option<(u32, u32)> {
+        // In order, so that those of one input lie side by side.
+        let runs = self.inputs.chunk_by(|a, b| a == b);
+        runs.map(|run| (run[0], run.len() as u32)).max_by_key(|(_, outputs)| *outputs)
+    }
+
     /// The records, in order.
     pub fn iter(&self) -> impl Iterator<Item = Output<'_>> {
         (0..self.len()).map(|i| self.get(i))
@@ -362,6 +369,14 @@ impl Outcome {
             return Err(Malformed::Index { column, item, found: choice[item], count: partitions });
         }
         Ok(Outcome { verdict: Verdict::Partition(choice), failed })
+    }
+
+    /// The record with most outputs, and how many; `None` where none has more than one.
+    pub(crate) fn widest(&self) -> Option<(u32, u32)> {
+        match &self.verdict {
+            Verdict::Emitted(emitted) => emitted.widest(),
+            _ => None,
+        }
     }
 
     pub(crate) fn of_transform(

@@ -24,6 +24,12 @@ pub struct Limits {
     pub memory: ByteSize,
     /// What it may return for one batch. Default 32 MiB, twice the largest batch uncompressed.
     pub output: ByteSize,
+    /// Time for each record of a batch on average, where that is less. Default: none of its own.
+    pub record_time: Option<Duration>,
+    /// Records that it may put out for one of the input. Default 1,000.
+    pub fan_out: u32,
+    /// Log lines kept of one batch. Default 256.
+    pub log_lines: u32,
 }
 
 impl Default for Limits {
@@ -32,7 +38,19 @@ impl Default for Limits {
             batch_time: Duration::from_millis(500),
             memory: ByteSize::mib(64),
             output: ByteSize::bytes(2 * MAX_BATCH_UNCOMPRESSED.get()),
+            record_time: None,
+            fan_out: 1_000,
+            log_lines: 256,
         }
+    }
+}
+
+impl Limits {
+    /// What a batch of so many records may take.
+    #[must_use]
+    pub fn time_for(&self, records: u32) -> Duration {
+        let by_record = self.record_time.map(|time| time.saturating_mul(records));
+        by_record.map_or(self.batch_time, |time| time.min(self.batch_time))
     }
 }
 

@@ -11,6 +11,9 @@ use crate::guest::Guest;
 /// Most entries that one scan may ask for.
 const MAX_SCAN: u32 = 10_000;
 
+/// A key and its value.
+pub type StateEntry = (Vec<u8>, Vec<u8>);
+
 /// Where a plugin's state is while it runs.
 ///
 /// An error stops the plugin, and its text is told as the reason.
@@ -42,7 +45,7 @@ pub trait State: Send {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String>;
+    ) -> Result<Vec<StateEntry>, String>;
 
     /// The highest timestamp so far, in milliseconds; -1 without one.
     fn stream_time(&self) -> i64;

@@ -81,6 +81,7 @@ fn apply(steps: &[(&[u8], &str)], words: &str) -> Result<Applied, ApplyError> {
         partitions: 2,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &|topic| (topic.as_str() == "elsewhere").then_some(1),
     };
     let (batch, _) = Batch::parse(&input).unwrap();

@@ -127,6 +127,12 @@ impl ProducerId {
 pub struct TopicId(pub Uuid);
 
 impl TopicId {
+    /// The id of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> TopicId {
+        TopicId(Uuid::from_bytes(bytes))
+    }
+
     /// A new, random id.
     #[must_use]
     pub fn random() -> TopicId {

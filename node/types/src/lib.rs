@@ -14,6 +14,7 @@ mod name;
 mod noted;
 mod plugin_hash;
 mod position;
+mod public_key;
 mod record_policy;
 mod size;
 mod spec;
@@ -31,11 +32,12 @@ pub use name::{LinkName, NameError, PluginName, SiteName, TopicName};
 pub use noted::{NOTED, Noted};
 pub use plugin_hash::{ParseHashError, PluginHash};
 pub use position::{Acks, ParseAcksError, ParseStartPositionError, StartPosition};
+pub use public_key::{ParseKeyError, PublicKey, Publisher};
 pub use record_policy::{MessageTime, RecordPolicy};
 pub use size::{ByteSize, ParseSizeError};
 pub use spec::{
-    Attachment, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion, PoisonPolicy,
-    Secret,
+    Attachment, Canary, DeriveSpec, Flush, Hook, LinkSpec, PluginKind, PluginLimits, PluginVersion,
+    PoisonPolicy, Previous, Secret,
 };
 pub use time::{ParseDurationError, Timestamp, format_duration, parse_duration};
 pub use topic_config::TopicConfig;

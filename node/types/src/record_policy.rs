@@ -141,7 +141,7 @@ mod tests {
         let mut policy = RecordPolicy::default();
         assert!(policy.overrides().is_empty());
         for (name, value) in [
-            ("max.message.bytes", "2000"),
+            ("max.message.bytes", "12582912"),
             ("message.timestamp.type", "LogAppendTime"),
             ("message.timestamp.before.max.ms", "1d"),
             ("message.timestamp.after.max.ms", "3600000"),
@@ -164,6 +164,7 @@ mod tests {
         for (name, value) in [
             ("max.message.bytes", "-1"),
             ("max.message.bytes", "1 GiB"),
+            ("max.message.bytes", "12582913"),
             ("message.timestamp.type", "MyTime"),
             ("message.timestamp.after.max.ms", "-1"),
             ("min.insync.replicas", "0"),

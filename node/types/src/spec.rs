@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::keyword::keyword;
-use crate::{ByteSize, LinkName, PluginHash, PluginName, SiteName, TopicName};
+use crate::{ByteSize, LinkName, PartitionId, PluginHash, PluginName, SiteName, TopicName};
 
 keyword! {
     /// When a topic's appends are on the disk for sure.
@@ -25,6 +25,12 @@ keyword! {
     Hook("hook") {
         /// Before the append, whatever the listener.
         Ingest = "ingest",
+        /// After the append, from one topic into another, each record exactly once.
+        Derive = "derive",
+        /// As a copy leaves over a link; its offsets stay.
+        Link = "link",
+        /// As records are served to a reader who names the plugin; their offsets stay.
+        Read = "read",
     }
 }
 
@@ -61,6 +67,23 @@ pub struct PluginLimits {
     pub memory: ByteSize,
     /// Most bytes that it may return for one batch.
     pub output: ByteSize,
+    /// Most time for each record of a batch, on average; no limit of its own where `None`. A batch
+    /// has `batch_time` or this times its records, whichever is less, and never less than 10 ms.
+    pub record_time: Option<Duration>,
+    /// Most records put out for one record of the input.
+    pub fan_out: u32,
+    /// Most log lines kept of one batch; others are counted.
+    pub log_lines: u32,
+    /// Most bytes of state for one partition, keys and values.
+    pub state: ByteSize,
+    /// After so many failed batches in a row the attachment is paused; never where 0. A batch has
+    /// failed where a plugin trapped, ran out of a limit or answered with an error for all of it.
+    pub failures: u32,
+}
+
+impl PluginLimits {
+    /// What a plugin may return for one batch if nobody says otherwise.
+    pub const DEFAULT_OUTPUT: ByteSize = ByteSize::mib(16);
 }
 
 impl Default for PluginLimits {
@@ -68,9 +91,48 @@ impl Default for PluginLimits {
         PluginLimits {
             batch_time: Duration::from_millis(500),
             memory: ByteSize::mib(64),
-            output: ByteSize::mib(16),
+            output: PluginLimits::DEFAULT_OUTPUT,
+            record_time: None,
+            fan_out: 1_000,
+            log_lines: 256,
+            state: ByteSize::mib(256),
+            failures: 100,
         }
     }
+}
+
+/// What the hook `derive` needs to know beside the plugin.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeriveSpec {
+    /// The topic that outputs go to which name no other. Attachments of one topic with the same
+    /// target run one after another, over one batch; those with different ones run apart.
+    pub to: TopicName,
+    /// A topic whose latest values by key the plugin may look up.
+    pub table: Option<TopicName>,
+    /// Whether records that were there before are left out.
+    pub from_end: bool,
+    /// Tells this derivation from earlier ones between the two topics. The node sets it.
+    pub life: u64,
+}
+
+/// Another version on trial.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Canary {
+    /// The version.
+    pub hash: PluginHash,
+    /// Its configuration.
+    pub config: String,
+    /// The partitions whose records it sees in the other's place.
+    pub partitions: Vec<PartitionId>,
+}
+
+/// What ran before a change, to go back to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Previous {
+    /// The version.
+    pub hash: PluginHash,
+    /// Its configuration.
+    pub config: String,
 }
 
 /// A plugin on a topic's way.
@@ -90,6 +152,31 @@ pub struct Attachment {
     pub policy: PoisonPolicy,
     /// What it may use.
     pub limits: PluginLimits,
+    /// Where it derives to; at the hook derive only.
+    pub derive: Option<DeriveSpec>,
+    /// Another version that has some of the partitions.
+    pub canary: Option<Canary>,
+    /// The version before this one.
+    pub previous: Option<Previous>,
+}
+
+impl Attachment {
+    /// The version that sees the records of a partition, and its configuration.
+    #[must_use]
+    pub fn running(&self, partition: PartitionId) -> (PluginHash, &str) {
+        match &self.canary {
+            Some(canary) if canary.partitions.contains(&partition) => (canary.hash, &canary.config),
+            _ => (self.hash, &self.config),
+        }
+    }
+
+    /// Whether it uses that version anywhere, now or if it goes back.
+    #[must_use]
+    pub fn uses(&self, hash: PluginHash) -> bool {
+        self.hash == hash
+            || self.canary.as_ref().is_some_and(|canary| canary.hash == hash)
+            || self.previous.as_ref().is_some_and(|previous| previous.hash == hash)
+    }
 }
 
 /// An installed version of a plugin.

@@ -117,11 +117,12 @@ fn golden_subscription() {
         from: StartPosition::End,
         partitions: vec![(PartitionId(1), StartPosition::Offset(Offset(64)))],
         until_end: true,
+        plugin: None,
     });
     #[rustfmt::skip]
     let golden = [
-        0, 0, 0, 16,
-        0, 0, 0, 12,
+        0, 0, 0, 17,
+        0, 0, 0, 13,
         2,                                  // Open::Subscribe
         3, b'a', b'/', b't',                // topic
         1,                                  // StartPosition::End
@@ -129,6 +130,7 @@ fn golden_subscription() {
         1,                                  // its number
         2, 0x80, 0x01,                      // StartPosition::Offset(64), zigzag
         1,                                  // until_end
+        0,                                  // no plugin
     ];
     assert_golden(&open, b"", &golden);
 

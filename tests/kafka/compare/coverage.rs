@@ -9,7 +9,7 @@ use crate::run::Step;
 
 /// Requests and versions. Produce is advertised from 0 for old clients' sake and served from 3;
 /// 6 of InitProducerId is not stable in this Kafka.
-pub const SERVED: [(&str, RangeInclusive<i16>); 33] = [
+pub const SERVED: [(&str, RangeInclusive<i16>); 34] = [
     ("Produce", 3..=13),
     ("Fetch", 4..=18),
     ("ListOffsets", 1..=11),
@@ -36,6 +36,7 @@ pub const SERVED: [(&str, RangeInclusive<i16>); 33] = [
     ("DeleteGroups", 0..=2),
     ("ElectLeaders", 0..=2),
     ("IncrementalAlterConfigs", 0..=1),
+    ("ListPartitionReassignments", 0..=0),
     ("OffsetDelete", 0..=0),
     ("DescribeCluster", 0..=2),
     ("DescribeProducers", 0..=0),

@@ -1,27 +1,13 @@
 //! Clients that nobody wants: each costs itself, and nobody else.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tidegate_kafka_proto::StrBytes;
-use tidegate_kafka_proto::messages::create_topics_request::CreatableTopic;
-use tidegate_kafka_proto::messages::fetch_request::{FetchPartition, FetchTopic};
-use tidegate_kafka_proto::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use tidegate_kafka_proto::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest,
+use tidegate_kafka_proto::messages::{ApiVersionsRequest, FetchRequest, MetadataRequest};
+use tidegate_kafka_tests::{
+    BatchSpec, Broker, Conn, FETCH, PRODUCE, Received, Typed, fetch, name, produce,
 };
-use tidegate_kafka_tests::{BatchSpec, Broker, Conn, Received, Typed};
 use tidegate_tests::Node;
-
-/// Versions that every part of these tests speaks.
-const PRODUCE: i16 = 9;
-const FETCH: i16 = 12;
-
-fn name(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 fn api_versions() -> ApiVersionsRequest {
     ApiVersionsRequest::default()
@@ -29,36 +15,11 @@ fn api_versions() -> ApiVersionsRequest {
         .with_client_software_version(name("1"))
 }
 
-fn create(client: &mut Typed, topic: &str) {
-    let topic = CreatableTopic::default()
-        .with_name(name(topic).into())
-        .with_num_partitions(1)
-        .with_replication_factor(1);
-    let answer = client.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
-    assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
-}
-
-fn produce(topic: &str, batch: Bytes) -> ProduceRequest {
-    let partition = PartitionProduceData::default().with_records(Some(batch));
-    let topic = TopicProduceData::default()
-        .with_name(name(topic).into())
-        .with_partition_data(vec![partition]);
-    ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
-}
-
-fn fetch(topic: &str, from: i64, bytes: i32) -> FetchRequest {
-    let partition =
-        FetchPartition::default().with_fetch_offset(from).with_partition_max_bytes(bytes);
-    let topic =
-        FetchTopic::default().with_topic(name(topic).into()).with_partitions(vec![partition]);
-    FetchRequest::default().with_max_bytes(bytes).with_session_epoch(-1).with_topics(vec![topic])
-}
-
 /// A batch of about a megabyte.
-fn large_batch() -> Bytes {
+fn large_batch() -> BatchSpec {
     let value = "x".repeat(10_000);
     let records = vec![("k", &*value); 100];
-    BatchSpec::of(&records, 1_700_000_000_000).bytes().into()
+    BatchSpec::of(&records, 1_700_000_000_000)
 }
 
 async fn start() -> (Node, Broker) {
@@ -90,19 +51,19 @@ fn serves(broker: Broker) {
 async fn a_client_that_sends_a_byte_at_a_time_is_served() {
     let (_node, broker) = start().await;
     let mut client = Typed::open(broker);
-    create(&mut client, "slow");
+    client.create("slow", 1, &[]);
     let (id, frame) = client.frame(3, &api_versions());
     for byte in frame {
         client.raw().send_raw(&[byte]);
     }
     assert_eq!(client.receive::<ApiVersionsRequest>(3, id).unwrap().error_code, 0);
     let batch = BatchSpec::of(&[("key", "value")], 1_700_000_000_000).bytes();
-    let (id, frame) = client.frame(PRODUCE, &produce("slow", batch.into()));
+    let (id, frame) = client.frame(PRODUCE, &produce("slow", 0, -1, batch));
     for byte in frame {
         client.raw().send_raw(&[byte]);
     }
-    let answer = client.receive::<ProduceRequest>(PRODUCE, id).unwrap();
-    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0, "{answer:?}");
+    let answer = client.produced(id).unwrap();
+    assert_eq!(answer.error_code, 0, "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,17 +103,16 @@ async fn what_is_no_request_ends_its_connection_and_no_other() {
 async fn clients_that_never_read_cost_little_and_hold_up_nobody() {
     let (node, broker) = start().await;
     let mut client = Typed::open(broker);
-    create(&mut client, "large");
+    client.create("large", 1, &[]);
     for _ in 0..40 {
-        let answer = client.ask(PRODUCE, &produce("large", large_batch()));
-        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0, "{answer:?}");
+        client.append("large", &large_batch());
     }
     let before = resident(&node);
     let mut deaf: Vec<Typed> = (0..30).map(|_| Typed::open(broker)).collect();
     for client in &mut deaf {
         // Forty megabytes each, and none of it taken.
         for _ in 0..20 {
-            client.send(FETCH, &fetch("large", 0, 40 << 20));
+            client.send(FETCH, &fetch("large", 0, 0).with_max_bytes(40 << 20));
         }
     }
     std::thread::sleep(Duration::from_secs(2));
@@ -193,12 +153,12 @@ async fn five_thousand_idle_connections_fit_into_150_mb() {
     }
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let (node, broker) = start().await;
-    let mut idle: Vec<TcpStream> = Vec::new();
+    let mut idle = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = Typed::open(broker);
         // Each has been served before it falls silent.
         assert_eq!(client.ask(3, &api_versions()).error_code, 0);
-        idle.push(client.into_stream());
+        idle.push(client.into_line());
     }
     let resident = resident(&node);
     assert!(resident < 150_000_000, "{resident} B with {CLIENTS} idle connections");

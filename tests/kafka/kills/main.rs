@@ -6,31 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_kafka_proto::messages::create_topics_request::CreatableTopic;
-use tidegate_kafka_proto::messages::fetch_request::{FetchPartition, FetchTopic};
-use tidegate_kafka_proto::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use tidegate_kafka_proto::messages::{
-    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
-};
-use tidegate_kafka_proto::{ErrorCode, StrBytes};
-use tidegate_kafka_tests::{BatchSpec, Broker, Gone, Typed};
+use tidegate_kafka_proto::ErrorCode;
+use tidegate_kafka_proto::messages::{InitProducerIdRequest, ProduceRequest};
+use tidegate_kafka_tests::{BatchSpec, Broker, Gone, PRODUCE, Typed, error, fetch, produce};
 use tidegate_record::Batches;
 use tidegate_tests::{Node, Seed, scaled};
 
 const TOPIC: &str = "killed";
 const PARTITIONS: i32 = 3;
-const PRODUCE: i16 = 9;
-const FETCH: i16 = 12;
 
 /// Requests on their way, as Kafka's producers have at the most.
 const IN_FLIGHT: usize = 5;
 
 /// Records of one batch.
 const BATCH: u64 = 3;
-
-fn topic() -> StrBytes {
-    StrBytes::from_static_str(TOPIC)
-}
 
 /// A producer for one partition: every batch keeps its sequence until it is acknowledged.
 struct Producer {
@@ -51,17 +40,7 @@ impl Producer {
         let records: Vec<_> = records.iter().map(|(key, value)| (&**key, &**value)).collect();
         let mut batch = BatchSpec::of(&records, 1_700_000_000_000);
         batch.producer = (self.id, 0, first as i32);
-        let partition = PartitionProduceData::default()
-            .with_index(self.partition)
-            .with_records(Some(batch.bytes().into()));
-        let topic = TopicProduceData::default()
-            .with_name(topic().into())
-            .with_partition_data(vec![partition]);
-        ProduceRequest::default()
-            .with_transactional_id(None)
-            .with_acks(-1)
-            .with_timeout_ms(10_000)
-            .with_topic_data(vec![topic])
+        produce(TOPIC, self.partition, -1, batch.bytes())
     }
 
     /// Produces until it is told to stop and all is acknowledged; how many records.
@@ -86,16 +65,16 @@ impl Producer {
                 self.next += BATCH;
             }
             let Some(id) = ids.pop_front() else { return true };
-            let answer = match client.receive::<ProduceRequest>(PRODUCE, id) {
+            let answer = match client.produced(id) {
                 Ok(answer) => answer,
                 Err(Gone) => return false,
             };
-            match ErrorCode::from_code(answer.responses[0].partition_responses[0].error_code) {
-                Some(ErrorCode::None) => {
+            match error(answer.error_code) {
+                ErrorCode::None => {
                     self.waiting.pop_front();
                     acked.fetch_add(1, Ordering::Relaxed);
                 }
-                Some(error) if error.is_retriable() => return false,
+                error if error.is_retriable() => return false,
                 error => panic!("partition {}: {error:?}", self.partition),
             }
         }
@@ -107,17 +86,7 @@ fn read(broker: Broker, partition: i32) -> Vec<String> {
     let mut client = Typed::open(broker);
     let (mut values, mut from) = (Vec::new(), 0);
     loop {
-        let asked = FetchPartition::default()
-            .with_partition(partition)
-            .with_fetch_offset(from)
-            .with_partition_max_bytes(1 << 20);
-        let asked = FetchTopic::default().with_topic(topic().into()).with_partitions(vec![asked]);
-        let request = FetchRequest::default()
-            .with_max_bytes(1 << 20)
-            .with_session_epoch(-1)
-            .with_topics(vec![asked]);
-        let answer = client.ask(FETCH, &request);
-        let found = &answer.responses[0].partitions[0];
+        let found = client.fetch(&fetch(TOPIC, partition, from));
         assert_eq!(found.error_code, 0, "{found:?}");
         let bytes = found.records.clone().unwrap_or_default();
         let mut scratch = Vec::new();
@@ -144,12 +113,7 @@ async fn each_record_of_an_idempotent_producer_is_stored_once_through_a_hundred_
     node.restart().await;
     let broker = Broker { address: node.kafka() };
     let mut client = Typed::open(broker);
-    let made = CreatableTopic::default()
-        .with_name(topic().into())
-        .with_num_partitions(PARTITIONS)
-        .with_replication_factor(1);
-    let answer = client.ask(7, &CreateTopicsRequest::default().with_topics(vec![made]));
-    assert_eq!(answer.topics[0].error_code, 0);
+    client.create(TOPIC, PARTITIONS, &[]);
 
     let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut producers = Vec::new();

@@ -5,10 +5,33 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConnection, StreamOwned};
+
 use crate::Broker;
+
+/// What a connection runs over: TCP, plain or with TLS.
+pub trait Line: Read + Write + Send {
+    /// The socket below.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Line for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Line for StreamOwned<ClientConnection, TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        &self.sock
+    }
+}
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// How long a broker may take nothing.
+const WRITE_WAIT: Duration = Duration::from_secs(10);
 
 /// The client id in every request header.
 const CLIENT: &str = "compare";
@@ -28,7 +51,7 @@ pub enum Received {
 
 /// One connection to a broker.
 pub struct Conn {
-    stream: TcpStream,
+    line: Box<dyn Line>,
     correlation: i32,
 }
 
@@ -43,28 +66,33 @@ impl Conn {
     }
 
     /// Connects; `None` if nobody listens there.
+    #[must_use]
+    pub fn try_open(broker: Broker) -> Option<Conn> {
+        let stream = TcpStream::connect_timeout(&broker.address, WRITE_WAIT).ok()?;
+        Some(Conn::over(Box::new(stream)))
+    }
+
+    /// Takes up a connection that there is.
     ///
     /// # Panics
     /// If the system refuses a socket's options.
     #[must_use]
-    pub fn try_open(broker: Broker) -> Option<Conn> {
-        let wait = Duration::from_secs(10);
-        let stream = TcpStream::connect_timeout(&broker.address, wait).ok()?;
-        stream.set_nodelay(true).expect("a socket option");
-        stream.set_write_timeout(Some(wait)).expect("a socket option");
-        Some(Conn { stream, correlation: 0 })
+    pub fn over(line: Box<dyn Line>) -> Conn {
+        line.tcp().set_nodelay(true).expect("a socket option");
+        line.tcp().set_write_timeout(Some(WRITE_WAIT)).expect("a socket option");
+        Conn { line, correlation: 0 }
     }
 
-    /// The socket alone.
+    /// What it runs over, alone.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
+    pub fn into_line(self) -> Box<dyn Line> {
+        self.line
     }
 
     /// Sends bytes as they are. A broker may close while they are still on their way, which is
     /// found out when the answer is read.
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.line.write_all(bytes).and_then(|()| self.line.flush());
     }
 
     /// Sends a request with a header of its own and returns its correlation id.
@@ -78,7 +106,7 @@ impl Conn {
 
     /// Ends the sending side; the answer can still be read.
     pub fn finish(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.line.tcp().shutdown(std::net::Shutdown::Write);
     }
 
     /// The next frame, whatever it is.
@@ -105,8 +133,8 @@ impl Conn {
             if left.is_zero() {
                 return Some(Received::Silent);
             }
-            self.stream.set_read_timeout(Some(left)).expect("a socket option");
-            match self.stream.read(buf) {
+            self.line.tcp().set_read_timeout(Some(left)).expect("a socket option");
+            match self.line.read(buf) {
                 Ok(0) => return Some(Received::Closed),
                 Ok(n) => buf = &mut buf[n..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

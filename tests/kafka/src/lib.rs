@@ -3,23 +3,30 @@
 //! What the tests share: brokers as processes ([`Kafka`], [`Tidegate`]), a client that sends any
 //! bytes at all ([`Conn`]), a codec that speaks every version of every request from Kafka's own
 //! definitions ([`Schemas`]), and record batches that may be broken at will ([`BatchSpec`]).
-//!
-//! Nothing here rests on the code under test: a mistake in Tidegate's codec cannot hide behind
+//! None of these rests on the code under test: a mistake in Tidegate's codec cannot hide behind
 //! the same mistake on this side.
+//!
+//! Tests that are not about the codec ask in the program's own types ([`Typed`]).
 
+mod ask;
 mod batch;
 mod conn;
 mod kafka;
+mod member;
+mod offsets;
 mod program;
 mod schema;
 mod tidegate;
 mod typed;
 
+pub use ask::{FETCH, PRODUCE, error, fetch, name, new_topic, produce};
 pub use batch::{Batch, BatchSpec, RecordSpec, batches};
-pub use conn::{Conn, Received, hex, unhex};
+pub use conn::{Conn, Line, Received, hex, unhex};
 pub use kafka::Kafka;
+pub use member::Member;
+pub use offsets::{Committer, NONE};
 pub use schema::{Answer, Field, Kind, Message, SchemaError, Schemas, Versions};
-pub use tidegate::Tidegate;
+pub use tidegate::{PARTITIONS, Tidegate};
 pub use typed::{Gone, Typed};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -14,6 +14,9 @@ use crate::{Broker, free_ports};
 /// How long a node may take until it serves.
 const START: Duration = Duration::from_secs(30);
 
+/// Partitions of a topic that its client does not size.
+pub const PARTITIONS: usize = 4;
+
 /// A running node with a data folder of its own. Dropping it kills it.
 pub struct Tidegate {
     broker: Broker,
@@ -22,8 +25,8 @@ pub struct Tidegate {
 }
 
 impl Tidegate {
-    /// Starts a node with an empty data folder and waits until it serves. Topics that clients do
-    /// not size get four partitions, as the Kafka beside it does.
+    /// Starts a node with an empty data folder and waits until it serves. As with the Kafka beside
+    /// it, topics that clients do not size get four partitions, and its number is 0.
     ///
     /// # Panics
     /// If it does not come up; what it said is part of the message.
@@ -40,7 +43,8 @@ impl Tidegate {
             .arg(data.path())
             .args(["--listen", &format!("127.0.0.1:{}", port + 1)])
             .args(["--kafka", &format!("127.0.0.1:{port}")])
-            .env("TIDEGATE_KAFKA_PARTITIONS", "4")
+            .env("TIDEGATE_KAFKA_PARTITIONS", PARTITIONS.to_string())
+            .env("TIDEGATE_NODE", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -75,6 +79,12 @@ impl Tidegate {
     #[must_use]
     pub fn broker(&self) -> Broker {
         self.broker
+    }
+
+    /// The number of its process, for what the system tells of it.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_kafka_proto::client;
 use tidegate_kafka_proto::request::RequestBody;
 
-use crate::{Broker, Conn, Received};
+use crate::{Broker, Conn, Line, Received};
 
 /// How long an answer may take. Far above what is expected: machines under test are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +34,12 @@ impl Typed {
     #[must_use]
     pub fn open(broker: Broker) -> Typed {
         Typed { conn: Conn::open(broker), correlation: 0 }
+    }
+
+    /// Takes up a connection that there is.
+    #[must_use]
+    pub fn over(line: Box<dyn Line>) -> Typed {
+        Typed { conn: Conn::over(line), correlation: 0 }
     }
 
     /// The bytes of a request, length in front, and its number.
@@ -90,10 +96,10 @@ impl Typed {
         self.try_ask(version, body).expect("an answer")
     }
 
-    /// The socket alone, for one that has nothing more to say.
+    /// What it runs over, for one that has nothing more to say.
     #[must_use]
-    pub fn into_stream(self) -> std::net::TcpStream {
-        self.conn.into_stream()
+    pub fn into_line(self) -> Box<dyn Line> {
+        self.conn.into_line()
     }
 
     /// The connection itself, for what no client would send.

@@ -7,26 +7,23 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tidegate_kafka_proto::ErrorCode;
 use tidegate_kafka_proto::messages::join_group_request::JoinGroupRequestProtocol;
 use tidegate_kafka_proto::messages::leave_group_request::MemberIdentity;
-use tidegate_kafka_proto::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use tidegate_kafka_proto::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-};
 use tidegate_kafka_proto::messages::sync_group_request::SyncGroupRequestAssignment;
 use tidegate_kafka_proto::messages::{
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
-    SyncGroupRequest,
+    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest,
 };
-use tidegate_kafka_tests::Typed;
+use tidegate_kafka_tests::{Committer, Typed, name};
 use tidegate_tests::Rng;
 
-use crate::{Farewell, PARTITIONS, Storm, TOPIC, name, stay};
+use crate::{Farewell, PARTITIONS, Storm, stay};
 
 const GROUP: &str = "classic";
 
 /// Kafka's shortest.
 const SESSION_MS: i32 = 6_000;
+
+/// How a commit is refused whose generation is over.
+const FENCED: [ErrorCode; 3] =
+    [ErrorCode::IllegalGeneration, ErrorCode::UnknownMemberId, ErrorCode::RebalanceInProgress];
 
 /// One member after the other, until the storm is over.
 pub fn member(storm: &Storm, number: u64, mut rng: Rng) {
@@ -144,51 +141,10 @@ impl Member<'_> {
         true
     }
 
-    /// Takes the partition's offset and commits the next one.
     fn count_up(&mut self, partition: i32) {
-        let at_least = self.storm.ledger.committed(partition);
-        let Some(offset) = self.fetch(partition) else { return };
-        assert!(
-            offset >= at_least,
-            "partition {partition}: {at_least} was committed, {offset} is found"
-        );
-        let sent = self.storm.ledger.sending(partition, self.generation);
-        let next = OffsetCommitRequestPartition::default()
-            .with_partition_index(partition)
-            .with_committed_offset(offset + 1);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(name(TOPIC).into())
-            .with_partitions(vec![next]);
-        let request = OffsetCommitRequest::default()
-            .with_group_id(name(GROUP).into())
-            .with_generation_id_or_member_epoch(self.generation)
-            .with_member_id(name(&self.id))
-            .with_topics(vec![topic]);
-        let answer = self.client.ask(8, &request);
-        match ErrorCode::from_code(answer.topics[0].partitions[0].error_code) {
-            Some(ErrorCode::None) => {
-                self.storm.ledger.acknowledged(partition, offset + 1, sent);
-            }
-            Some(
-                ErrorCode::IllegalGeneration
-                | ErrorCode::UnknownMemberId
-                | ErrorCode::RebalanceInProgress,
-            ) => self.storm.ledger.fenced(),
-            Some(error) if error.is_retriable() => {}
-            error => panic!("commit: {error:?}"),
-        }
-    }
-
-    fn fetch(&mut self, partition: i32) -> Option<i64> {
-        let topic = OffsetFetchRequestTopics::default()
-            .with_name(name(TOPIC).into())
-            .with_partition_indexes(vec![partition]);
-        let group = OffsetFetchRequestGroup::default()
-            .with_group_id(name(GROUP).into())
-            .with_topics(Some(vec![topic]));
-        let answer = self.client.ask(8, &OffsetFetchRequest::default().with_groups(vec![group]));
-        let group = &answer.groups[0];
-        (group.error_code == 0).then(|| group.topics[0].partitions[0].committed_offset)
+        let owner = Committer { group: GROUP, member: &self.id, generation: self.generation };
+        let reader = Committer::outside(GROUP);
+        self.storm.count_up(&mut self.client, (reader, owner), partition, &FENCED);
     }
 
     /// Whether it is still a member of the generation that it knows.

@@ -4,25 +4,20 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tidegate_kafka_proto::ErrorCode;
+use tidegate_kafka_proto::messages::ConsumerGroupHeartbeatRequest;
 use tidegate_kafka_proto::messages::consumer_group_heartbeat_request::TopicPartitions;
-use tidegate_kafka_proto::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use tidegate_kafka_proto::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-};
-use tidegate_kafka_proto::messages::{
-    ConsumerGroupHeartbeatRequest, OffsetCommitRequest, OffsetFetchRequest,
-};
-use tidegate_kafka_tests::Typed;
+use tidegate_kafka_tests::{Committer, Typed, name};
 use tidegate_tests::Rng;
 
-use crate::{Farewell, Storm, TOPIC, name, stay};
+use crate::{Farewell, Storm, TOPIC, stay};
 
 const GROUP: &str = "consumer";
 
 /// The epoch with which a member leaves.
 const LEAVE: i32 = -1;
+
+/// How a commit is refused whose epoch is over.
+const FENCED: [ErrorCode; 2] = [ErrorCode::StaleMemberEpoch, ErrorCode::UnknownMemberId];
 
 /// One member after the other, until the storm is over.
 pub fn member(storm: &Storm, number: u64, mut rng: Rng) {
@@ -132,51 +127,9 @@ impl Member<'_> {
         true
     }
 
-    /// Takes the partition's offset and commits the next one.
     fn count_up(&mut self, partition: i32) {
-        let at_least = self.storm.ledger.committed(partition);
-        let Some(offset) = self.fetch(partition) else { return };
-        assert!(
-            offset >= at_least,
-            "partition {partition}: {at_least} was committed, {offset} is found"
-        );
-        let sent = self.storm.ledger.sending(partition, self.epoch);
-        let next = OffsetCommitRequestPartition::default()
-            .with_partition_index(partition)
-            .with_committed_offset(offset + 1);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(name(TOPIC).into())
-            .with_partitions(vec![next]);
-        let request = OffsetCommitRequest::default()
-            .with_group_id(name(GROUP).into())
-            .with_generation_id_or_member_epoch(self.epoch)
-            .with_member_id(name(&self.id))
-            .with_topics(vec![topic]);
-        let answer = self.client.ask(9, &request);
-        match ErrorCode::from_code(answer.topics[0].partitions[0].error_code) {
-            Some(ErrorCode::None) => {
-                self.storm.ledger.acknowledged(partition, offset + 1, sent);
-            }
-            Some(ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId) => {
-                self.storm.ledger.fenced();
-            }
-            Some(error) if error.is_retriable() => {}
-            error => panic!("commit: {error:?}"),
-        }
-    }
-
-    fn fetch(&mut self, partition: i32) -> Option<i64> {
-        let topic = OffsetFetchRequestTopics::default()
-            .with_name(name(TOPIC).into())
-            .with_partition_indexes(vec![partition]);
-        let group = OffsetFetchRequestGroup::default()
-            .with_group_id(name(GROUP).into())
-            .with_member_id(Some(name(&self.id)))
-            .with_member_epoch(self.epoch)
-            .with_topics(Some(vec![topic]));
-        let answer = self.client.ask(9, &OffsetFetchRequest::default().with_groups(vec![group]));
-        let group = &answer.groups[0];
-        (group.error_code == 0).then(|| group.topics[0].partitions[0].committed_offset)
+        let owner = Committer { group: GROUP, member: &self.id, generation: self.epoch };
+        self.storm.count_up(&mut self.client, (owner, owner), partition, &FENCED);
     }
 
     fn leave(&mut self) {

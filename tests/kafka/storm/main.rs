@@ -12,10 +12,8 @@ mod ledger;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidegate_kafka_proto::StrBytes;
-use tidegate_kafka_proto::messages::CreateTopicsRequest;
-use tidegate_kafka_proto::messages::create_topics_request::CreatableTopic;
-use tidegate_kafka_tests::{Broker, Typed};
+use tidegate_kafka_proto::ErrorCode;
+use tidegate_kafka_tests::{Broker, Committer, Typed};
 use tidegate_tests::{Node, Rng, Seed, scaled};
 
 use ledger::Ledger;
@@ -26,10 +24,6 @@ const MEMBERS: u64 = 200;
 
 /// How long it blows.
 const STORM: Duration = Duration::from_secs(120);
-
-fn name(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 /// What all members share.
 struct Storm {
@@ -48,6 +42,30 @@ impl Storm {
 
     fn is_over(&self) -> bool {
         Instant::now() >= self.end
+    }
+
+    /// Takes a partition's offset and commits the next one, as its owner does. `fenced` is how one
+    /// is refused who owns it no more.
+    fn count_up(
+        &self,
+        client: &mut Typed,
+        (reader, owner): (Committer<'_>, Committer<'_>),
+        partition: i32,
+        fenced: &[ErrorCode],
+    ) {
+        let at_least = self.ledger.committed(partition);
+        let Ok((offset, _)) = client.committed(reader, (TOPIC, partition)) else { return };
+        assert!(
+            offset >= at_least,
+            "partition {partition}: {at_least} was committed, {offset} is found"
+        );
+        let sent = self.ledger.sending(partition, owner.generation);
+        match client.commit(owner, (TOPIC, partition), offset + 1, "") {
+            ErrorCode::None => self.ledger.acknowledged(partition, offset + 1, sent),
+            error if fenced.contains(&error) => self.ledger.fenced(),
+            error if error.is_retriable() => {}
+            error => panic!("commit: {error}"),
+        }
     }
 }
 
@@ -70,13 +88,7 @@ async fn blow(what: &str, member: fn(&Storm, u64, Rng)) {
     let mut node = Node::new("edge").with_kafka();
     node.restart().await;
     let broker = Broker { address: node.kafka() };
-    let topic = CreatableTopic::default()
-        .with_name(name(TOPIC).into())
-        .with_num_partitions(PARTITIONS)
-        .with_replication_factor(1);
-    let answer =
-        Typed::open(broker).ask(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
-    assert_eq!(answer.topics[0].error_code, 0);
+    Typed::open(broker).create(TOPIC, PARTITIONS, &[]);
     let storm = STORM.mul_f64(scaled(100) as f64 / 100.0);
     let begun = Instant::now();
     // Who vanished last is noticed, and what was theirs given to others, before the end.

@@ -43,6 +43,7 @@ pub(crate) async fn fetch(
                 from: StartPosition::Start,
                 partitions: dealt(partitions, number, count),
                 until_end: true,
+                plugin: None,
             },
             plan: plan.clone(),
             started,

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::KEEP_TOMBSTONES;
-use super::view::{Row, View, ViewError};
+use crate::view::{Row, View, ViewError};
 
 /// How far the view may be behind before it is written: it costs a start that much replay, and the
 /// disk one sync for so many appends.

@@ -14,9 +14,9 @@ use tidegate_types::{ByteSize, Offset};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::view::{Row, View, ViewError};
-use super::{VIEW_FILE, partition};
+use super::{INTERNAL, partition};
 use crate::topic::Partition;
+use crate::view::{Row, View, ViewError};
 use crate::{Broker, error};
 
 /// Bytes read from the log at once.
@@ -61,8 +61,7 @@ pub(super) fn start(broker: Arc<Broker>) -> (mpsc::Receiver<Loaded>, JoinHandle<
 
 /// A view that belongs to this log.
 pub(super) fn view_of(broker: &Broker, partition: &Partition) -> View {
-    let path = broker.config.data.join(VIEW_FILE);
-    View::new(broker.disk.clone(), path, partition.log.incarnation())
+    INTERNAL.view_of(broker, partition)
 }
 
 /// Nobody listens any more.
@@ -107,7 +106,7 @@ impl Out {
 
 /// Without the topic there are no groups, and what a view says is of another life.
 fn load_nothing(broker: &Broker, out: Out) {
-    let path = broker.config.data.join(VIEW_FILE);
+    let path = INTERNAL.view_path(broker);
     let mut view = View::new(broker.disk.clone(), path, tidegate_types::Incarnation(0));
     match view.exists() {
         Ok(false) => {}

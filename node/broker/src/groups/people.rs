@@ -248,7 +248,7 @@ fn member_texts(member: &GroupMember) -> usize {
 
 /// A partition of which nothing is committed.
 fn nothing(broker: &Broker, topic: &str, partition: PartitionId) -> GroupOffset {
-    let found = TopicName::new(topic).ok().and_then(|name| broker.topics.get(&name));
+    let found = broker.topics.readable(topic);
     let found = found.and_then(|topic| topic.partition(partition));
     GroupOffset {
         topic: topic.to_owned(),
@@ -283,8 +283,9 @@ fn classic(detail: ClassicDescription) -> Detail {
 
 fn consumer(broker: &Broker, detail: ConsumerDescription) -> Detail {
     let name = |id: TopicId| {
-        let topic = broker.topics.by_id(id);
-        topic.map_or_else(|| id.to_string(), |topic| topic.name.to_string())
+        let topic = broker.topics.by_id(id).map(|topic| topic.name.to_string());
+        let name = topic.or_else(|| Some(broker.topics.alias_by_id(id)?.to_string()));
+        name.unwrap_or_else(|| id.to_string())
     };
     let readers = detail.members.into_iter().map(|member| {
         let topics = member.assignment.into_iter().map(|(id, partitions)| (name(id), partitions));

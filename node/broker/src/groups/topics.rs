@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tidegate_group::{Topic, Topics as Seen};
 use tidegate_types::TopicId;
 
-use super::is_internal;
+use crate::internal::is_internal;
 use crate::topic::Topics;
 
 /// The topics of one moment.
@@ -22,7 +22,13 @@ impl Known {
             let seen = Topic { id: topic.id, partitions: topic.config().partitions };
             (topic.name.as_str().to_owned(), seen)
         });
-        Known { by_name: by_name.collect() }
+        let mut by_name: HashMap<_, _> = by_name.collect();
+        // Groups read through plugins as well, and remember how far.
+        by_name.extend(topics.aliases().into_iter().map(|alias| {
+            let partitions = alias.topic().config().partitions;
+            (alias.to_string(), Topic { id: alias.id(), partitions })
+        }));
+        Known { by_name }
     }
 
     /// Topics of this moment that are not in a later one, those made anew under the same name

@@ -36,6 +36,7 @@ impl Killable {
             names: Vec::new(),
             reserve: limits::DEFAULT_RESERVE,
             groups: tidegate_group::Config::default(),
+            plugins: Default::default(),
         };
         let node = runtime.block_on(Node::start(config)).unwrap();
         Killable { runtime, node }

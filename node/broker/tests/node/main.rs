@@ -4,14 +4,18 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod admin;
+mod canary;
+mod derive;
 mod groups;
 mod ingest;
+mod leaving;
 mod mirror;
 mod produce;
 mod restart;
 mod roles;
 mod routing;
 mod settings;
+mod signed;
 mod subscribe;
 mod support;
 mod swap;

@@ -9,14 +9,15 @@ use tidegate_wire::{
 
 use crate::support::{Attach, Session, TestNode, batch, eventually, texts, topic};
 
-struct Sites {
-    edge: TestNode,
-    region: TestNode,
+/// Two sites, of which the edge may copy topics to the region.
+pub struct Sites {
+    pub edge: TestNode,
+    pub region: TestNode,
     invitation: Invitation,
 }
 
 impl Sites {
-    async fn start() -> Sites {
+    pub async fn start() -> Sites {
         let edge = TestNode::start_site("edge").await;
         let region = TestNode::start_site("region").await;
         let invitation = region.client.invite_site("edge".parse().unwrap()).await.unwrap();
@@ -24,7 +25,7 @@ impl Sites {
     }
 
     /// Begins to copy these topics to the region.
-    async fn link(&self, topics: &[&str]) {
+    pub async fn link(&self, topics: &[&str]) {
         self.edge.client.add_link(self.spec(topics)).await.unwrap();
     }
 
@@ -46,7 +47,7 @@ impl Sites {
     }
 
     /// Waits until the mirror has all that the source has; gives its description.
-    async fn copied(&self, name: &str) -> TopicDescription {
+    pub async fn copied(&self, name: &str) -> TopicDescription {
         let source = self.edge.describe(name).await;
         let mirror = format!("edge/{name}");
         eventually(&format!("{mirror} to have all of {name}"), async || {
@@ -79,7 +80,13 @@ impl Sites {
 /// All batches of a partition 0 as they are.
 async fn bytes_of(node: &TestNode, name: &str) -> Bytes {
     let from = StartPosition::Start;
-    let open = OpenSubscribe { topic: topic(name), from, partitions: Vec::new(), until_end: true };
+    let open = OpenSubscribe {
+        topic: topic(name),
+        from,
+        partitions: Vec::new(),
+        until_end: true,
+        plugin: None,
+    };
     let mut raw = node.client.open_subscribe(open).await.unwrap();
     let mut bytes = Vec::new();
     loop {

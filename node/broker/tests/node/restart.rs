@@ -15,6 +15,7 @@ fn config(node: &TestNode) -> NodeConfig {
         names: Vec::new(),
         reserve: limits::DEFAULT_RESERVE,
         groups: Default::default(),
+        plugins: Default::default(),
     }
 }
 

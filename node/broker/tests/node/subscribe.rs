@@ -20,7 +20,8 @@ fn from(from: StartPosition, until_end: bool) -> ConsumerConfig {
 }
 
 async fn raw(node: &TestNode, from: StartPosition, until_end: bool) -> RawSubscription {
-    let open = OpenSubscribe { topic: topic("t"), from, partitions: Vec::new(), until_end };
+    let open =
+        OpenSubscribe { topic: topic("t"), from, partitions: Vec::new(), until_end, plugin: None };
     node.client.open_subscribe(open).await.unwrap()
 }
 

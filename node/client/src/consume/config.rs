@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_record::BatchError;
-use tidegate_types::{Offset, PartitionId, StartPosition};
+use tidegate_types::{Offset, PartitionId, PluginName, StartPosition};
 use tidegate_wire::ErrorBody;
 
 use crate::client::RequestError;
@@ -17,6 +17,8 @@ pub struct ConsumerConfig {
     pub partitions: Vec<(PartitionId, StartPosition)>,
     /// End at the high watermarks found at the beginning. Default: go on for ever.
     pub until_end: bool,
+    /// The plugin of the topic's hook read that records go through. Default: none.
+    pub plugin: Option<PluginName>,
     /// Give up after being without the node for so long. Default: 2 minutes.
     pub give_up_after: Duration,
 }
@@ -27,6 +29,7 @@ impl Default for ConsumerConfig {
             from: StartPosition::Start,
             partitions: Vec::new(),
             until_end: false,
+            plugin: None,
             give_up_after: Duration::from_secs(120),
         }
     }

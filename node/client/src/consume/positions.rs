@@ -58,6 +58,7 @@ impl Positions {
             from: self.config.from,
             partitions,
             until_end: self.config.until_end,
+            plugin: self.config.plugin.clone(),
         })
     }
 

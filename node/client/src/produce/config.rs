@@ -190,7 +190,7 @@ mod tests {
         let good = ProducerConfig::default;
         for (bad, told) in [
             (ProducerConfig { batch_bytes: ByteSize::bytes(0), ..good() }, "batch_bytes"),
-            (ProducerConfig { batch_bytes: ByteSize::mib(2), ..good() }, "batch_bytes"),
+            (ProducerConfig { batch_bytes: limits::MAX_BATCH, ..good() }, "batch_bytes"),
             (ProducerConfig { buffer_bytes: ByteSize::kib(1), ..good() }, "buffer_bytes"),
             (ProducerConfig { buffer_bytes: ByteSize::gib(9), ..good() }, "buffer_bytes"),
             (ProducerConfig { max_in_flight: 0, ..good() }, "max_in_flight"),

@@ -199,13 +199,19 @@ fn new_id(request: &ConsumerHeartbeat) -> Arc<str> {
 }
 
 /// A member may be an epoch behind if it owns nothing that it should not: the last answer to it may
-/// have been lost.
+/// have been lost. One that begins anew, after it was fenced perhaps, owns nothing at all: it is let
+/// in wherever it was.
 fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let epoch = request.member_epoch;
+    let begins_anew = epoch == 0;
     let was_lost = epoch < member.epoch
         && epoch == member.previous_epoch
         && is_subset(request.owned.as_ref(), &member.assigned);
-    if epoch == member.epoch || was_lost { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
+    if epoch == member.epoch || was_lost || begins_anew {
+        Ok(())
+    } else {
+        Err(GroupError::FencedMemberEpoch)
+    }
 }
 
 /// A static member is back, under the same id or another one.

@@ -135,10 +135,9 @@ fn a_lost_answer_is_told_again_and_other_epochs_are_fenced() {
     assert_eq!(owns(&mut bench, "m1", 1, &[0, 1]).member_epoch, 2);
     let reply = owns(&mut bench, "m1", 1, &[0, 1]);
     assert_eq!((reply.member_epoch, reply.assignment), (2, Some(of(1, &[0, 1]))));
-    for (epoch, owned) in [(1, &[0, 1, 2][..]), (3, &[0, 1]), (0, &[])] {
-        let owned = if owned.is_empty() { vec![] } else { of(1, owned) };
+    for (epoch, owned) in [(1, &[0, 1, 2][..]), (3, &[0, 1])] {
         let request = ConsumerHeartbeat {
-            owned: Some(owned),
+            owned: Some(of(1, owned)),
             rebalance_timeout: Some(seconds(30)),
             topics: Some(vec!["a".to_owned()]),
             ..bench.next_beat("m1", epoch)
@@ -148,6 +147,48 @@ fn a_lost_answer_is_told_again_and_other_epochs_are_fenced() {
     // A join that is sent twice is no other member.
     let first = join(&mut bench, "m3");
     assert_eq!(join(&mut bench, "m3"), first);
+}
+
+#[test]
+fn a_member_that_was_fenced_begins_anew_with_what_it_had() {
+    let mut bench = Bench::new();
+    join(&mut bench, "m1");
+    join(&mut bench, "m2");
+    owns(&mut bench, "m1", 1, &[0, 1, 2, 3]);
+    assert_eq!(owns(&mut bench, "m1", 1, &[0, 1]).member_epoch, 2);
+    assert_eq!(bench.beat(bench.next_beat("m1", 7)), Err(GroupError::FencedMemberEpoch));
+    let reply = join(&mut bench, "m1");
+    assert_eq!((reply.member_epoch, reply.assignment), (2, Some(of(1, &[0, 1]))));
+    assert_eq!(described(&mut bench).group_epoch, 2, "nobody had to rebalance for it");
+    assert_eq!(bench.commit("m1", 2, 1), Ok(()));
+    // Beginning anew takes all that a first heartbeat takes.
+    for senseless in [
+        ConsumerHeartbeat { owned: Some(of(1, &[0])), ..bench.first_beat("m1") },
+        ConsumerHeartbeat { owned: None, ..bench.first_beat("m1") },
+        ConsumerHeartbeat { rebalance_timeout: None, ..bench.first_beat("m1") },
+        ConsumerHeartbeat { topics: None, ..bench.first_beat("m1") },
+    ] {
+        let refused = bench.beat(senseless);
+        assert!(matches!(refused, Err(GroupError::InvalidRequest { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_member_that_begins_anew_gives_up_what_it_was_to_give_up() {
+    let mut bench = Bench::new();
+    join(&mut bench, "m1");
+    join(&mut bench, "m2");
+    // It has to let two of them go, and begins anew instead: it owns none of them then.
+    assert_eq!(owns(&mut bench, "m1", 1, &[0, 1, 2, 3]).member_epoch, 1);
+    let reply = join(&mut bench, "m1");
+    assert_eq!((reply.member_epoch, reply.assignment), (2, Some(of(1, &[0, 1]))));
+    let reply = bench.beat(bench.next_beat("m2", 2)).unwrap();
+    assert_eq!(reply.assignment, Some(of(1, &[2, 3])));
+    // While it waits for partitions of another, it gets what is free.
+    let reply = join(&mut bench, "m3");
+    assert_eq!((reply.member_epoch, reply.assignment), (3, Some(vec![])));
+    let again = join(&mut bench, "m3");
+    assert_eq!((again.member_epoch, again.assignment), (3, Some(vec![])));
 }
 
 #[test]

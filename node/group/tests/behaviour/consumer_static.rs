@@ -47,6 +47,13 @@ fn an_instance_id_in_use_is_not_taken_over() {
     assert_eq!(beat(&mut bench, "new", 1), Err(GroupError::FencedInstanceId));
     assert_eq!(beat(&mut bench, "new", -1), Err(GroupError::FencedInstanceId));
     assert_eq!(beat(&mut bench, "old", 0).unwrap(), first, "its own join, sent twice");
+    bench.beat(bench.first_beat("other")).unwrap();
+    let mut owned = request(&bench, "old", 1);
+    owned.owned = Some(of(1, &[0, 1]));
+    assert_eq!(bench.beat(owned).unwrap().member_epoch, 2);
+    let again = beat(&mut bench, "old", 0).unwrap();
+    assert_eq!((again.member_epoch, again.assignment), (2, Some(of(1, &[0, 1]))));
+    assert_eq!(beat(&mut bench, "new", 0), Err(GroupError::UnreleasedInstanceId));
     let mut unknown = request(&bench, "old", 1);
     unknown.instance_id = Some("j".to_owned());
     assert_eq!(bench.beat(unknown), Err(GroupError::UnknownMemberId));

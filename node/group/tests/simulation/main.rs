@@ -29,34 +29,19 @@ mod finale;
 mod network;
 mod oracle;
 mod service;
+#[path = "../../../../tests/simulated.rs"]
+mod simulated;
 mod world;
 
-use world::{Planted, Size, Tally, World};
-
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
-    match number("TIDEGATE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEGATE_SEEDS").unwrap_or(default),
-    }
-}
+use simulated::{play, seeds};
+use world::{Planted, Size, World};
 
 #[test]
 fn members_agree_and_commits_last_whatever_breaks() {
-    let mut sum = Tally::default();
-    for seed in seeds(150) {
-        match World::new(seed, Size::Small, None).run() {
-            Ok(tally) => sum.add(&tally),
-            Err(error) => panic!("seed {seed}: {error}"),
-        }
-    }
-    println!("{sum:?}");
-    // A simulation in which nothing happens proves nothing.
-    if std::env::var("TIDEGATE_SEED").is_err() {
-        for (what, count) in sum.counts() {
-            assert!(count > 0, "no seed had {what}");
-        }
-    }
+    play(150, |seed| {
+        let tally = World::new(seed, Size::Small, None).run()?;
+        Ok(tally.counts().collect::<Vec<_>>())
+    });
 }
 
 #[test]

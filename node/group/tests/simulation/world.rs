@@ -59,12 +59,6 @@ impl Tally {
         KINDS.iter().map(|kind| (*kind, self.counts.get(kind).copied().unwrap_or(0)))
     }
 
-    pub fn add(&mut self, other: &Tally) {
-        for (what, count) in &other.counts {
-            *self.counts.entry(what).or_default() += count;
-        }
-    }
-
     pub fn note(&mut self, what: &'static str) {
         debug_assert!(KINDS.contains(&what));
         *self.counts.entry(what).or_default() += 1;

@@ -68,6 +68,14 @@ pub(super) static ELECT_LEADERS: Layout = layout(
     ],
 );
 
+pub(super) static LIST_PARTITION_REASSIGNMENTS: Layout = layout(
+    0,
+    &[
+        int32("timeout_ms"),
+        structs("topics", &[string("name"), int32s("partition_indexes")]).nullable(),
+    ],
+);
+
 pub(super) static DESCRIBE_CONFIGS: Layout = layout(
     4,
     &[

@@ -39,6 +39,7 @@ pub(crate) const fn of(api: Api) -> &'static Layout {
         Api::DeleteGroups => &group::DELETE_GROUPS,
         Api::ElectLeaders => &admin::ELECT_LEADERS,
         Api::IncrementalAlterConfigs => &admin::INCREMENTAL_ALTER_CONFIGS,
+        Api::ListPartitionReassignments => &admin::LIST_PARTITION_REASSIGNMENTS,
         Api::OffsetDelete => &group::OFFSET_DELETE,
         Api::DescribeCluster => &admin::DESCRIBE_CLUSTER,
         Api::DescribeProducers => &admin::DESCRIBE_PRODUCERS,

@@ -315,7 +315,7 @@ fn grouped(config: &GroupConfig) -> Vec<Value> {
         ),
         fixed(
             "offsets.topic.replication.factor",
-            Kind::Int,
+            Kind::Short,
             1,
             "Every partition is on this node alone.",
         ),

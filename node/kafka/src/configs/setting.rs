@@ -6,6 +6,7 @@ pub(super) enum Kind {
     Boolean,
     String,
     Int,
+    Short,
     Long,
     Double,
     List,
@@ -18,6 +19,7 @@ impl Kind {
             Kind::Boolean => 1,
             Kind::String => 2,
             Kind::Int => 3,
+            Kind::Short => 4,
             Kind::Long => 5,
             Kind::Double => 6,
             Kind::List => 7,
@@ -32,6 +34,7 @@ impl Kind {
                 "Expected value to be either true or false",
             ),
             Kind::Int => (value.parse::<i32>().is_ok(), "Not a number of type INT"),
+            Kind::Short => (value.parse::<i16>().is_ok(), "Not a number of type SHORT"),
             Kind::Long => (value.parse::<i64>().is_ok(), "Not a number of type LONG"),
             Kind::Double => (value.parse::<f64>().is_ok(), "Not a number of type DOUBLE"),
             Kind::String | Kind::List => (true, ""),
@@ -298,6 +301,7 @@ mod tests {
         for (kind, good, bad) in [
             (Kind::Boolean, "TRUE", "yes"),
             (Kind::Int, "2147483647", "2147483648"),
+            (Kind::Short, "-32768", "32768"),
             (Kind::Long, "-1", "7d"),
             (Kind::Double, "0.5", "half"),
         ] {

@@ -27,7 +27,7 @@ use tidegate_types::{LeaderEpoch, Offset, PartitionId};
 use super::{ask, code, owned};
 use crate::Shared;
 use crate::errors::text;
-use crate::offsets::{partition, topic};
+use crate::offsets::{partition, readable};
 
 /// A topic of a request, and what becomes of each of its partitions.
 pub(super) type Places = (TopicName, Vec<(i32, Result<(), ErrorCode>)>);
@@ -53,7 +53,7 @@ pub(crate) async fn commit(
     let mut places: Vec<Places> = Vec::new();
     let mut topics = Vec::new();
     for asked in request.topics {
-        let found = topic(shared, &asked.name);
+        let found = readable(shared, &asked.name);
         let place = |asked: &OffsetCommitRequestPartition| {
             let index = asked.partition_index;
             (index, partition(found.as_ref(), index).map(drop))

@@ -31,6 +31,7 @@ impl TestNode {
             names: Vec::new(),
             reserve: ByteSize::mib(1),
             groups: tidegate_group::Config::default(),
+            plugins: Default::default(),
         };
         let node = Node::start(config).await.unwrap();
         let broker = node.broker().clone();

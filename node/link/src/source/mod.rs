@@ -35,7 +35,7 @@ pub struct SourceConfig {
     /// Most bytes of one partition that are sent but not durable. 4 MiB by default.
     pub partition_window: ByteSize,
     /// The same for all partitions together, reads under way included. 32 MiB by default; it is
-    /// also what the link may hold in memory.
+    /// also what the link may hold in memory, but for batches that are larger than a chunk.
     pub total_window: ByteSize,
     /// Bytes read at once. 512 KiB by default.
     pub chunk: ByteSize,

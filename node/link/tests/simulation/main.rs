@@ -13,17 +13,11 @@
 mod line;
 mod log;
 mod rng;
+#[path = "../../../../tests/simulated.rs"]
+mod simulated;
 mod world;
 
 use world::{Fault, World};
-
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
-    match number("TIDEGATE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEGATE_SEEDS").unwrap_or(default),
-    }
-}
 
 /// Runs a seed; what went wrong, if anything did.
 fn run(seed: u64, fault: Option<Fault>) -> Result<world::Tally, String> {
@@ -32,20 +26,7 @@ fn run(seed: u64, fault: Option<Fault>) -> Result<world::Tally, String> {
 
 #[test]
 fn a_copy_is_always_a_prefix_and_catches_up() {
-    let mut sum = world::Tally::default();
-    for seed in seeds(2_000) {
-        match run(seed, None) {
-            Ok(tally) => sum.add(&tally),
-            Err(error) => panic!("seed {seed}: {error}"),
-        }
-    }
-    println!("{sum:?}");
-    // A simulation in which nothing happens proves nothing.
-    if std::env::var("TIDEGATE_SEED").is_err() {
-        for (what, count) in sum.counts() {
-            assert!(count > 0, "no seed had {what}");
-        }
-    }
+    simulated::play(2_000, |seed| Ok(run(seed, None)?.counts()));
 }
 
 fn assert_caught(fault: Fault) {

@@ -57,18 +57,6 @@ impl Tally {
             ("copies that were not durable yet", self.unsettled),
         ]
     }
-
-    pub fn add(&mut self, other: &Tally) {
-        self.sessions += other.sessions;
-        self.cuts += other.cuts;
-        self.source_crashes += other.source_crashes;
-        self.sink_crashes += other.sink_crashes;
-        self.damaged += other.damaged;
-        self.copied += other.copied;
-        self.gaps += other.gaps;
-        self.stopped_partitions += other.stopped_partitions;
-        self.unsettled += other.unsettled;
-    }
 }
 
 /// Faults happen until then.

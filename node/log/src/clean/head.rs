@@ -179,13 +179,18 @@ impl Log {
         let disk = &*self.shared.disk;
         let before = clean.leftover.len();
         let mut failed = None;
-        clean.leftover.retain(|path| match disk.remove_file(path) {
-            _ if failed.is_some() => true,
-            Ok(()) => false,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => {
-                failed = Some((path.clone(), error));
-                true
+        clean.leftover.retain(|path| {
+            // Not even tried behind one that stays: the order must not change.
+            if failed.is_some() {
+                return true;
+            }
+            match disk.remove_file(path) {
+                Ok(()) => false,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => {
+                    failed = Some((path.clone(), error));
+                    true
+                }
             }
         });
         if let Some((path, error)) = failed {
@@ -202,16 +207,22 @@ impl Log {
     }
 }
 
-/// Removes the files of a log that lie wholly before its start, as a crash left them, and gives
-/// the others.
+/// Removes the files of a log that lie wholly before `to`, as a crash left them, and gives the
+/// others. `is_own` tells of a file whether it is surely one of the log's own.
 pub(crate) fn sweep_trimmed(
     shared: &Shared,
     folder: &Path,
     segment_files: Vec<(Offset, u64)>,
-    start: Offset,
+    to: Offset,
+    is_own: impl Fn(Offset, u64) -> bool,
 ) -> Result<Vec<(Offset, u64)>, OpenError> {
     let successors = segment_files.iter().skip(1);
-    let count = successors.take_while(|(base, _)| *base <= start).count();
+    let mut count = successors.take_while(|(base, _)| *base <= to).count();
+    // The one that stays could be left from before compaction merged it into one that would go.
+    let is_last = count + 1 == segment_files.len();
+    if segment_files.get(count).is_none_or(|(base, len)| !is_last && !is_own(*base, *len)) {
+        count = 0;
+    }
     for (base, _) in &segment_files[..count] {
         remove(shared, &files::segment(folder, *base))?;
     }

@@ -95,6 +95,9 @@ impl World {
         }
         let Some((store, _)) = &self.store else { return };
         store.maintenance_step().run();
+        if store.index_failure().is_some() {
+            self.note_unsure_starts();
+        }
         for n in 0..LOGS {
             self.catch_up(n);
             self.observe_compaction(n);
@@ -150,6 +153,20 @@ impl World {
         }
     }
 
+    /// A commit that failed may be there all the same once the process is killed: where a log was
+    /// about to start it may start then.
+    fn note_unsure_starts(&mut self) {
+        let (uptime, wall) = (self.uptime(), self.now());
+        for n in 0..LOGS {
+            let bases = self.segment_bases(n);
+            let model = &mut self.logs[n];
+            let drops = self.armed && model.config.policy.when_full == WhenFull::DropOldest;
+            let may = |start: &&Offset| drops || model.may_start_at(**start, uptime, wall);
+            let furthest = bases.iter().rev().find(may).copied();
+            model.trimmed = model.trimmed.max(furthest.unwrap_or(Offset::ZERO));
+        }
+    }
+
     /// A log's head leaves only for a reason.
     pub(super) fn check_start(&mut self, n: usize, start: Offset) {
         let (uptime, wall) = (self.uptime(), self.now());
@@ -178,8 +195,10 @@ impl World {
         let lost = self.index_lost || self.index_hurt || given_up;
         let model = &mut self.logs[n];
         if lost && start < model.start.max(model.shown) {
-            // The start is known from the first file alone; what its producers sent before, not.
-            assert_eq!(bases.first(), Some(&start), "log {n}: an odd start without the index");
+            // The start is known from the first file alone, or as it once was; what its producers
+            // sent before, not.
+            let known = bases.first() == Some(&start) || self.index_hurt;
+            assert!(known, "log {n}: it starts at {start} without the index");
             // A part of the index that can be read again may know better.
             model.trimmed = model.trimmed.max(model.start).max(model.shown);
             model.shown = start;

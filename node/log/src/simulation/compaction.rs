@@ -10,7 +10,7 @@ use super::batches;
 use super::checks::split;
 use super::history::Rules;
 use super::model::{LogModel, Stored};
-use super::world::{End, World};
+use super::world::World;
 
 /// What a log shows of being compacted: bytes, files, and up to where it says that it is clean.
 pub(super) type Shape = (ByteSize, usize, Offset);
@@ -58,35 +58,9 @@ impl World {
                 _ => ".cleaned",
             };
             let after = self.rng.below(3) as u32;
-            self.disk.inject(Fault { on, after, kind, path: path.to_owned() });
-            self.armed = true;
+            self.inject(Fault { on, after, kind, path: path.to_owned() });
         }
         self.maintain();
-    }
-
-    /// Writing the index fails while logs are rolled, trimmed or compacted, and then, mostly, the
-    /// power: what it says must not be believed beyond what it was told.
-    pub(super) fn fail_index(&mut self, n: usize) {
-        let on = if self.rng.chance(50) { FaultOn::Sync } else { FaultOn::Write };
-        let kind = if self.rng.chance(80) { FaultKind::Io } else { FaultKind::NoSpace };
-        let after = self.rng.below(8) as u32;
-        self.disk.inject(Fault { on, after, kind, path: "index.redb".to_owned() });
-        self.armed = true;
-        for _ in 0..self.rng.between(1, 4) {
-            match self.rng.below(4) {
-                0 => self.trim(n),
-                1 => self.send(n),
-                2 => self.wait(),
-                _ => self.maintain(),
-            }
-            if !self.disk.has_power() {
-                return;
-            }
-        }
-        if self.rng.chance(80) {
-            self.end(End::Cut);
-            self.start();
-        }
     }
 
     /// Notes which files are closed: compaction knows of them as it begins.
@@ -113,6 +87,7 @@ impl World {
         let Some(log) = self.logs[n].handle.clone().filter(|_| self.disk.has_power()) else {
             return;
         };
+        self.tell(format_args!("    {n} is compacted: {shape:?}"));
         let (start, end) = (log.offsets().start, self.logs[n].end);
         let (mut at, mut found) = (start, BTreeMap::new());
         while at < end {
@@ -150,7 +125,8 @@ impl World {
         let Some(log) = handle.as_ref() else { return };
         let clean = log.compaction().0;
         let excused = |offset| damage.iter().any(|range| range.contains(offset));
-        let rules = Rules { start, policies, uptime, clean, excused: &excused, missed_looks };
+        let rules =
+            Rules { log: n, start, policies, uptime, clean, excused: &excused, missed_looks };
         history.judge(content, &rules);
     }
 
@@ -192,6 +168,7 @@ impl World {
             let (clean, trouble) = log.compaction();
             assert_eq!(trouble, None, "log {n}: it is not compacted");
             let rules = Rules {
+                log: n,
                 start: model.start,
                 policies: &[model.config.policy],
                 uptime,

@@ -51,6 +51,8 @@ impl Whole {
 
 /// What compaction goes by when it is looked at.
 pub(super) struct Rules<'r> {
+    /// Which log's it is.
+    pub(super) log: usize,
     /// What was trimmed is nobody's concern.
     pub(super) start: Offset,
     /// Policies that were in force since the last look.
@@ -108,13 +110,14 @@ impl History {
         }
     }
 
-    /// Whether batches that were there once reach from `from` to `to`.
+    /// Whether batches that were there once hold all offsets from `from` to `to`.
     pub(super) fn bridges(&self, from: Offset, to: Offset) -> bool {
         let mut at = from;
-        for (base, whole) in self.batches.range(from..to) {
-            if *base != at {
+        while at < to {
+            let found = self.batches.range(..=at).next_back();
+            let Some((_, whole)) = found.filter(|(_, whole)| whole.next() > at) else {
                 return false;
-            }
+            };
             at = whole.next();
         }
         at == to
@@ -184,42 +187,45 @@ impl History {
         ended
     }
 
-    /// Where what may be compacted ends, and how the transactions in it ended.
-    fn compactable(&self, rules: &Rules<'_>) -> (Offset, BTreeMap<Offset, bool>) {
+    /// Where what may be compacted ends, and how the transactions in it ended. Of those that lie
+    /// before `from` nothing is known.
+    fn compactable(&self, rules: &Rules<'_>, from: Offset) -> (Offset, BTreeMap<Offset, bool>) {
         let closed = self.closed.last().map_or(Offset::ZERO, |(end, _)| *end);
         let ended = self.ended(closed);
-        let open = self.batches.range(..closed).find(|(base, whole)| {
-            whole.is_of_transaction() && !ended.contains_key(base)
-        });
+        let mut there = self.batches.range(..closed).filter(|(_, whole)| whole.next() > from);
+        let open =
+            there.find(|(base, whole)| whole.is_of_transaction() && !ended.contains_key(base));
         let mut limit = Offset::ZERO;
         for policy in rules.policies.iter().filter(|policy| policy.cleanup.compacts()) {
-            let held = |since: Duration| {
-                rules.uptime.saturating_sub(since) >= policy.min_compaction_lag
-            };
+            let held =
+                |since: Duration| rules.uptime.saturating_sub(since) >= policy.min_compaction_lag;
             let ripe = self.closed.iter().rev().find(|(_, since)| held(*since));
             limit = limit.max(ripe.map_or(Offset::ZERO, |(end, _)| *end));
         }
         (open.map_or(limit, |(base, _)| limit.min(*base)), ended)
     }
 
-    /// The end of the last file that lies wholly before the first transaction without an end.
+    /// The end of all that lies in files before the first transaction without an end.
     pub(super) fn must_be_clean_to(&self, rules: &Rules<'_>, files: &[Offset]) -> Offset {
-        let (limit, _) = self.compactable(rules);
-        let before = files.iter().rev().find(|file| **file <= limit);
-        before.copied().unwrap_or(Offset::ZERO)
+        let from = files.first().copied().unwrap_or(Offset::ZERO);
+        let (limit, _) = self.compactable(rules, from);
+        let file = files.iter().rev().find(|file| **file <= limit).copied();
+        let last = file.and_then(|file| self.batches.range(..file).next_back());
+        last.map_or(Offset::ZERO, |(_, whole)| whole.next())
     }
 
     /// Judges what of the log is there now.
     pub(super) fn judge(&mut self, content: &BTreeMap<Offset, Stored>, rules: &Rules<'_>) {
-        let (limit, ended) = self.compactable(rules);
+        let n = rules.log;
+        let (limit, ended) = self.compactable(rules, rules.start);
         let aborted = |base: Offset| ended.get(&base) == Some(&false);
-        let counts = |base: &Offset, whole: &Whole| {
-            !whole.header.attributes.is_control() && !aborted(*base)
-        };
+        let counts =
+            |base: &Offset, whole: &Whole| !whole.header.attributes.is_control() && !aborted(*base);
         let mut latest: HashMap<&[u8], Offset> = HashMap::new();
         for (_, whole) in self.batches.range(..limit).filter(|(base, whole)| counts(base, whole)) {
             let records = whole.records.iter().filter(|record| record.offset < limit);
-            latest.extend(records.filter_map(|record| Some((record.key.as_deref()?, record.offset))));
+            latest
+                .extend(records.filter_map(|record| Some((record.key.as_deref()?, record.offset))));
         }
         let there: BTreeSet<Offset> =
             content.values().flat_map(|stored| &stored.records).map(|r| r.offset).collect();
@@ -228,25 +234,28 @@ impl History {
             for record in whole.records.iter().filter(|r| r.offset >= rules.start) {
                 let at = record.offset;
                 if there.contains(&at) {
-                    assert!(!self.gone.contains(&at), "the record at {at} is back");
+                    assert!(!self.gone.contains(&at), "log {n}: the record at {at} is back");
                     continue;
                 }
                 if self.gone.contains(&at) || (rules.excused)(at) {
                     continue;
                 }
                 gone.push(at);
-                assert!(!whole.header.attributes.is_control(), "the marker at {at} is gone");
+                assert!(
+                    !whole.header.attributes.is_control(),
+                    "log {n}: the marker at {at} is gone"
+                );
                 if aborted(*base) && at < limit {
                     continue;
                 }
                 let Some(key) = record.key.as_deref() else {
-                    panic!("the record at {at}, which has no key, is gone");
+                    panic!("log {n}: the record at {at}, which has no key, is gone");
                 };
                 let superseded = latest.get(key).is_some_and(|later| *later > at);
                 let spent = record.is_tombstone() && self.is_spent(at, rules);
                 assert!(
                     superseded || spent,
-                    "the record at {at} of {key:?} is gone, and not superseded before {limit}"
+                    "log {n}: the record at {at} of {key:?} is gone, and not superseded before {limit}"
                 );
             }
         }
@@ -271,6 +280,7 @@ impl History {
         rules: &Rules<'_>,
         ended: &BTreeMap<Offset, bool>,
     ) {
+        let n = rules.log;
         let mut known: HashMap<&[u8], Offset> = HashMap::new();
         for (base, stored) in content.range(..rules.clean) {
             if self.batches.get(base).is_none_or(|whole| whole.header.attributes.is_control()) {
@@ -279,10 +289,14 @@ impl History {
             let records = stored.records.iter();
             for record in records.filter(|r| r.offset >= rules.start && r.offset < rules.clean) {
                 let (at, clean) = (record.offset, rules.clean);
-                assert_ne!(ended.get(base), Some(&false), "{at} was aborted, clean to {clean}");
+                let aborted = ended.get(base) == Some(&false);
+                assert!(!aborted, "log {n}: {at} was aborted, it is clean to {clean}");
                 let Some(key) = record.key.as_deref() else { continue };
                 let earlier = known.insert(key, at);
-                assert_eq!(earlier, None, "{key:?} is there at {at} too, clean to {clean}");
+                assert_eq!(
+                    earlier, None,
+                    "log {n}: {key:?} is at {at} too, it is clean to {clean}"
+                );
             }
         }
     }

@@ -1,22 +1,27 @@
 //! A model of what the logs promise, against the logs on a disk that crashes.
 //!
-//! Each seed is a run: producers (idempotent and not, durable and merely written, several batches
-//! to a request, retries, lost answers) write to logs that are rolled, sealed by faults, copied by a
-//! mirror, trimmed, kept to an age and a size while the clock jumps by years, dropped from a full
-//! disk, given other settings, closed, killed and cut from their power at any change to the disk,
-//! starts and maintenance included. The disk fills up, the index is lost or damaged, in some runs
-//! bits are turned. All that the logs say
-//! is compared with a plain model in memory:
+//! Each seed is a run: producers (idempotent and not, transactional, durable and merely written,
+//! several batches to a request, retries, lost answers) write to logs that are rolled, sealed by
+//! faults, copied by a mirror, trimmed, kept to an age and a size while the clock jumps by years,
+//! dropped from a full disk, in half of the runs compacted by key, given other settings, closed,
+//! killed and cut from their power at any change to the disk, starts, maintenance and compaction
+//! included. The disk fills up, the index is lost or damaged or fails to be written, in some runs
+//! bits are turned. All that the logs say is compared with a plain model in memory:
 //!
 //! - what was promised to survive is there, where it was, once, and in order;
 //! - what is there was sent, and not refused; nothing that was gone comes back;
 //! - what leaves at the head leaves for a reason, and stays gone;
+//! - what compaction takes is superseded, aborted or a tombstone that was shown for long enough; it
+//!   leaves offsets, times and producers as they were, one record of each key where it says that
+//!   the log is clean, and in the end that is all of the log that may be compacted;
 //! - reads, times, epochs and duplicates are answered as the model says, at random places;
+//! - what the index says of the files is what a walk over them finds;
 //! - damage is told, is no larger than it must be, and comes of something that was done.
 //!
 //! `world` drives a run, `ops` has its operations (one is a line in a table), `produce` what
-//! appends, `clean` what leaves, `checks` what is compared, `model` and `batches` the model. Everything follows from the
-//! seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
+//! appends, `clean` what leaves, `compaction` what is compacted, `index` what becomes of the index,
+//! `checks` and `reopened` what is compared, `model`, `history` and `batches` the model. Everything
+//! follows from the seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
 //!
 //! ```text
 //! TIDEGATE_SEEDS=1000000 cargo test --release -p tidegate-log --lib simulation
@@ -30,9 +35,11 @@ mod checks;
 mod clean;
 mod compaction;
 mod history;
+mod index;
 mod model;
 mod ops;
 mod produce;
+mod reopened;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

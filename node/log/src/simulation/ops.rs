@@ -25,7 +25,7 @@ const OPS: &[(u64, &str, Op)] = &[
     (4, "config", World::reconfigure),
     (3, "jump", |world, _| world.jump()),
     (8, "epoch", |world, n| world.new_epoch(n)),
-    (6, "fault", |world, _| world.inject()),
+    (6, "fault", |world, _| world.inject_any()),
     (4, "power", |world, _| world.cut_soon()),
     (3, "index", World::fail_index),
     (3, "fill", |world, _| world.fill_disk()),
@@ -51,7 +51,7 @@ pub(super) fn between_starts(world: &mut World) {
         0 => world.lose_index(),
         1 => world.damage_index(),
         2..=5 => world.cut_soon(),
-        6..=8 => world.inject(),
+        6..=8 => world.inject_any(),
         _ => {}
     }
 }
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// Some call to come fails.
-    fn inject(&mut self) {
+    fn inject_any(&mut self) {
         let on = match self.rng.below(12) {
             0..=3 => FaultOn::Sync,
             4..=7 => FaultOn::Write,
@@ -92,7 +92,12 @@ impl World {
         let path = if !reads && self.rng.chance(20) { "index.redb" } else { ".log" }.to_owned();
         let path = if on == FaultOn::SyncDir { String::new() } else { path };
         let after = self.rng.below(6) as u32;
-        self.disk.inject(Fault { on, after, kind, path });
+        self.inject(Fault { on, after, kind, path });
+    }
+
+    pub(super) fn inject(&mut self, fault: Fault) {
+        self.tell(format_args!("    {fault:?}"));
+        self.disk.inject(fault);
         self.armed = true;
     }
 
@@ -159,7 +164,8 @@ impl World {
         let mut bytes = vec![0; file.len().unwrap() as usize];
         file.read_at(0, &mut bytes).unwrap();
         let mut position = 0;
-        while let Ok(header) = BatchHeader::parse(&bytes[position..]) {
+        let header_at = |position: usize| BatchHeader::parse(bytes.get(position..)?).ok();
+        while let Some(header) = header_at(position) {
             if header.base_offset == base {
                 // The base offset and the epoch lie outside the CRC: nothing tells of flips there.
                 let within = match self.rng.below(header.batch_len as u64 - 12) {

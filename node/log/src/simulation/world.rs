@@ -157,9 +157,10 @@ impl World {
             let waiting: usize = self.logs[n].producers.iter().map(|p| p.unacked.len()).sum();
             assert_eq!(waiting, 0, "log {n}: batches are never acknowledged");
         }
-        self.end(End::Close);
+        self.close_and_walk();
         self.start();
         self.finish_compaction();
+        self.close_and_walk();
     }
 
     /// Takes everything out of the way that makes calls fail.

@@ -38,6 +38,9 @@ fn attachment(at: &str, plugin: &str, hash: u8, config: &str) -> Attachment {
         config: config.to_owned(),
         policy: PoisonPolicy::Skip,
         limits: PluginLimits::default(),
+        derive: None,
+        canary: None,
+        previous: None,
     }
 }
 
@@ -227,7 +230,10 @@ fn an_attachment_is_replaced_in_its_place() {
     assert_eq!(do_one(&mut image, &Command::Attach(q.clone())), Ok(Outcome::Done));
     assert_eq!(do_one(&mut image, &Command::Attach(p.clone())), Ok(Outcome::Unchanged));
     let newer = attachment("a", "p", 2, "{}");
-    assert_eq!(do_one(&mut image, &Command::Attach(newer.clone())), Ok(Outcome::Replaced(p)));
+    assert_eq!(
+        do_one(&mut image, &Command::Attach(newer.clone())),
+        Ok(Outcome::Replaced(Box::new(p)))
+    );
     let attached: Vec<_> = image.attachments(&topic("a"), Hook::Ingest).collect();
     assert_eq!(attached, [&newer, &q]);
 
@@ -312,4 +318,34 @@ fn a_command_is_applied_once() {
     assert_eq!(stale, Err(Rejection::Stale { index: 5, applied: 5 }));
     assert_eq!(image, before);
     assert!(image.apply(9, &create("c", None)).is_ok(), "indices may leave gaps");
+}
+
+fn deriving(from: &str, to: &str, plugin: &str) -> Attachment {
+    let spec = DeriveSpec { to: topic(to), table: None, from_end: false, life: 1 };
+    Attachment { hook: Hook::Derive, derive: Some(spec), ..attachment(from, plugin, 1, "") }
+}
+
+#[test]
+fn what_is_derived_never_comes_back() {
+    let mut image = Image::default();
+    for name in ["a", "b", "c"] {
+        do_one(&mut image, &create(name, None)).unwrap();
+    }
+    do_one(&mut image, &install("p", 1)).unwrap();
+    let mut attach = |attachment| do_one(&mut image, &Command::Attach(attachment));
+    attach(deriving("a", "b", "p")).unwrap();
+    attach(deriving("b", "c", "p")).unwrap();
+    for (from, to) in [("c", "a"), ("c", "b"), ("a", "a")] {
+        let refused = attach(deriving(from, to, "p")).unwrap_err();
+        assert!(matches!(refused, Rejection::DeriveCircle { .. }), "{from} to {to}: {refused}");
+    }
+    let aimless = Attachment { derive: None, ..deriving("c", "a", "p") };
+    assert!(matches!(attach(aimless), Err(Rejection::DeriveTarget { .. })));
+    let ingest = Attachment { hook: Hook::Ingest, ..deriving("c", "a", "p") };
+    assert!(matches!(attach(ingest), Err(Rejection::DeriveTarget { .. })));
+    let delete = |name| Command::DeleteTopic { name: topic(name) };
+    let refused = do_one(&mut image, &delete("b")).unwrap_err();
+    assert!(matches!(refused, Rejection::TopicDerived { .. }), "{refused}");
+    do_one(&mut image, &delete("a")).unwrap();
+    do_one(&mut image, &delete("b")).unwrap();
 }

@@ -61,9 +61,11 @@ fn golden() -> Vec<(Command, &'static str)> {
                 config: "{}".to_owned(),
                 policy: PoisonPolicy::DeadLetter,
                 limits: PluginLimits::default(),
+                derive: None,
+                canary: None,
+                previous: None,
             }),
-            "0103040872656164696e67730006726564616374abababababababababababababababab\
-             abababababababababababababababab027b7d010080cab5ee018080802080808008",
+            ATTACH,
         ),
         (
             Command::Detach { topic: topic.clone(), hook: Hook::Ingest, plugin: plugin.clone() },
@@ -99,7 +101,24 @@ fn golden() -> Vec<(Command, &'static str)> {
     ]
 }
 
-const SNAPSHOT: &str = "0106010872656164696e677310000102030405060708090a0b0c0d0e0f028080802001010c726574656e74696f6e2e6d7302316800\
+const ATTACH: &str = "01030c0872656164696e67730006726564616374abababababababababababababababab\
+    abababababababababababababababab027b7d010080cab5ee01808080208080800800e8\
+    078002808080800164000000";
+
+/// The same, as it was written at first.
+const ATTACH_V1: &str = "0103040872656164696e67730006726564616374abababababababababababababababab\
+    abababababababababababababababab027b7d010080cab5ee018080802080808008";
+
+const SNAPSHOT: &str = "0206010872656164696e677310000102030405060708090a0b0c0d0e0f02808080200101\
+    0c726574656e74696f6e2e6d73023168000201ac020106726564616374ababababababab\
+    ababababababababababababababababababababababababab021574696465676174653a\
+    706c7567696e40302e312e30e807010872656164696e67730006726564616374abababab\
+    abababababababababababababababababababababababababababab027b7d010080cab5\
+    ee01808080208080800800e80780028080808001640000000103687562086875623a3934\
+    3430046564676501410143014b010872656164696e6773d00f";
+
+/// The same, as it was written at first.
+const SNAPSHOT_V1: &str = "0106010872656164696e677310000102030405060708090a0b0c0d0e0f028080802001010c726574656e74696f6e2e6d7302316800\
     0201ac020106726564616374abababababababababababababababababababababababab\
     abababababababab021574696465676174653a706c7567696e40302e312e30e807010872\
     656164696e67730006726564616374ababababababababababababababababababababab\
@@ -156,6 +175,13 @@ fn images_lie_on_disk_as_they_always_did() {
 }
 
 #[test]
+fn what_was_written_at_first_is_still_read() {
+    assert_eq!(decode_snapshot(&unhex(SNAPSHOT_V1)).unwrap(), image());
+    let read = |bytes| decode_entry(9, &unhex(bytes)).unwrap();
+    assert_eq!(read(ATTACH_V1), read(ATTACH));
+}
+
+#[test]
 fn what_is_cut_off_too_long_or_newer_is_refused() {
     let bytes = encode_snapshot(&image()).unwrap();
     assert!(matches!(decode_snapshot(&[]), Err(FormatError::Empty { .. })));
@@ -164,11 +190,11 @@ fn what_is_cut_off_too_long_or_newer_is_refused() {
     }
     let longer = [&bytes[..], &[0]].concat();
     assert!(matches!(decode_snapshot(&longer), Err(FormatError::Trailing { len: 1, .. })));
-    let newer = [&[2], &bytes[1..]].concat();
+    let newer = [&[3], &bytes[1..]].concat();
     let error = decode_snapshot(&newer).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the snapshot has format version 2, this program reads version 1: use a newer program"
+        "the snapshot has format version 3, this program reads up to 2: use a newer program"
     );
     assert!(decode_entry(1, &[VERSION, 0, 200]).is_err(), "a command nobody knows was taken");
 }

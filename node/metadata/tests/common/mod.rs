@@ -52,6 +52,9 @@ fn attach() -> impl Strategy<Value = Command> {
             config,
             policy: PoisonPolicy::Halt,
             limits: PluginLimits::default(),
+            derive: None,
+            canary: None,
+            previous: None,
         })
     })
 }

@@ -26,7 +26,8 @@ pub(super) fn build(
 ) -> Result<Applied, ApplyError> {
     let header = batch.header();
     let places = resolve(origin, &items, &mut routes);
-    let (staying, away) = divide(origin, items, places, &routes);
+    let routes = &mut routes;
+    let (staying, away) = divide(origin, items, places, routes);
     let failed = routes.take_failed();
     let moved = away.values().map(|items| items.len() as u32).sum();
     let changed = staying.iter().filter(|item| item.changed).count() as u32;
@@ -54,12 +55,15 @@ pub(super) fn build(
 fn resolve(origin: &Origin<'_>, items: &[Item<'_>], routes: &mut Routes) -> Vec<Place> {
     let mut sizes: Vec<Option<Option<u32>>> = vec![None; routes.topics.len()];
     let here = origin.partition.get();
+    let derived = origin.derive.map(|derive| (routes.number(derive.to), derive.partitions));
     let mut places = Vec::with_capacity(items.len());
     for item in items {
-        places.push(match item.target {
-            Target::Stay => (None, here),
-            Target::Partition(partition) => (None, partition),
-            Target::Topic { topic, partition, stage } => {
+        places.push(match (item.target, derived) {
+            (Target::Stay, None) => (None, here),
+            (Target::Stay, Some((topic, size))) => (Some(topic), here % size),
+            (Target::Partition(partition), None) => (None, partition),
+            (Target::Partition(partition), Some((topic, _))) => (Some(topic), partition),
+            (Target::Topic { topic, partition, stage }, _) => {
                 let name = &routes.topics[topic as usize];
                 let size = sizes[topic as usize]
                     .get_or_insert_with(|| (origin.partitions_of)(name).filter(|n| *n > 0));
@@ -140,14 +144,16 @@ impl Builder<'_> {
         mut staying: Vec<Item<'a>>,
         mut away: Away<'a>,
     ) -> Result<Change, ApplyError> {
-        let stamp = self.header.stamp();
+        let stamp = self.origin.stamp(self.header);
         let split = staying.windows(2).any(|pair| pair[0].origin == pair[1].origin);
         if self.origin.keep_offsets && (split || !away.is_empty()) {
             return Err(ApplyError::CannotMove);
         }
         let here = (None, self.origin.partition.get());
         let mut outputs = Vec::new();
-        let in_place = if stamp.is_some() || self.origin.keep_offsets {
+        let in_place = if self.origin.derive.is_some() {
+            None
+        } else if stamp.is_some() || self.origin.keep_offsets {
             let fitting = if split { None } else { self.with_holes(&staying)? };
             Some(match fitting {
                 Some(batch) => batch,
@@ -167,7 +173,10 @@ impl Builder<'_> {
             outputs.extend(batches.map(|batch| self.output(here, batch)));
             first
         };
-        if self.header.attributes.is_transactional() && !(away.is_empty() && outputs.is_empty()) {
+        if self.origin.derive.is_none()
+            && self.header.attributes.is_transactional()
+            && !(away.is_empty() && outputs.is_empty())
+        {
             return Err(ApplyError::Transactional);
         }
         let derived = stamp.map(|stamp| ProducerStamp {

@@ -59,6 +59,9 @@ impl Applier {
         // While nothing is changed, no item is made: most batches of most filters end here.
         let mut items = loop {
             let Some((number, stage)) = stages.next() else {
+                if origin.derive.is_some() {
+                    break read(header, records)?;
+                }
                 let kept = header.record_count;
                 let counts = Counts { records: kept, kept, ..Counts::default() };
                 return Ok(Applied { change: Change::Unchanged, failed: Vec::new(), counts });
@@ -85,7 +88,7 @@ fn context(batch: &Batch<'_>, origin: &Origin<'_>) -> RunContext {
     RunContext {
         topic: origin.topic.as_str().into(),
         partition: origin.partition.get(),
-        partitions: origin.partitions,
+        partitions: origin.derive.map_or(origin.partitions, |derive| derive.partitions),
         seed: seed ^ (u64::from(origin.partition.get()) << 32),
     }
 }
@@ -120,7 +123,7 @@ impl Routes {
             .collect()
     }
 
-    fn number(&mut self, topic: &TopicName) -> u32 {
+    pub(super) fn number(&mut self, topic: &TopicName) -> u32 {
         if let Some(number) = self.numbers.get(topic) {
             return *number;
         }

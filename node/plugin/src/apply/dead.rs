@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use tidegate_record::{Batch, BatchBuilder, BuildOptions, Record};
-use tidegate_types::limits::{MAX_BATCH, MAX_RECORD_HEADERS};
-use tidegate_types::{Offset, PluginName, ProducerStamp, Timestamp};
+use tidegate_types::limits::MAX_RECORD_HEADERS;
+use tidegate_types::{ByteSize, Offset, PluginName, ProducerStamp, Timestamp};
 
 use super::route::derived_producer;
 use super::{ApplyError, Failed, Origin};
@@ -14,8 +14,10 @@ use tidegate_types::PluginHash;
 
 /// How many headers are added, at most.
 const ADDED: u32 = 8;
+/// No dead letter takes more.
+const MAX: usize = ByteSize::mib(2).as_usize();
 /// A batch of dead letters is closed at this size, so that it can take whatever comes last.
-const ENOUGH: usize = MAX_BATCH.as_usize() / 2;
+const ENOUGH: usize = MAX / 2;
 /// What is kept of a record that would not fit with what is added.
 const CUT_KEY: usize = ENOUGH / 8;
 /// See [`CUT_KEY`].
@@ -95,7 +97,7 @@ fn of_one_stage(
     let stage = letters.first().map_or(0, |(failed, ..)| failed.stage);
     let origin = about.origin;
     let purpose = format!("{}/dead/{stage}", origin.purpose);
-    let stamp = header.stamp().map(|stamp| ProducerStamp {
+    let stamp = origin.stamp(header).map(|stamp| ProducerStamp {
         id: derived_producer(stamp.id, origin.topic_id, origin.partition, &purpose),
         ..stamp
     });
@@ -170,7 +172,7 @@ impl Added {
         let added =
             self.headers.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
         // Room for what a record and a batch need besides.
-        let fits = self.size(record) + 1_024 <= MAX_BATCH.as_usize();
+        let fits = self.size(record) + 1_024 <= MAX;
         if fits && record.headers.len() as u32 + ADDED <= MAX_RECORD_HEADERS {
             let headers = record.headers.iter().chain(added);
             return builder.push(timestamp, record.key, record.value, headers);

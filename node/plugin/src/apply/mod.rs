@@ -24,8 +24,8 @@ mod route;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_record::{BatchError, BuildError, PushError};
-use tidegate_types::{PartitionId, TopicId, TopicName};
+use tidegate_record::{BatchError, BatchHeader, BuildError, PushError};
+use tidegate_types::{PartitionId, ProducerStamp, TopicId, TopicName};
 
 use crate::columns::{Columns, Needs};
 use crate::instance::{Instance, RunContext, RunError};
@@ -95,8 +95,29 @@ pub struct Origin<'a> {
     /// Whether every record must stay at its offset, as where a copy is filtered on its way. Then
     /// nothing can go elsewhere, and batches without a stamp keep their holes as well.
     pub keep_offsets: bool,
+    /// Where everything goes, if it leaves the topic anyway.
+    pub derive: Option<Derive<'a>>,
     /// How many partitions another topic has; `None` if there is no such topic and none is made.
     pub partitions_of: &'a dyn Fn(&TopicName) -> Option<u32>,
+}
+
+impl Origin<'_> {
+    /// Under which stamp outputs are stored that follow from the batch.
+    fn stamp(&self, header: &BatchHeader) -> Option<ProducerStamp> {
+        self.derive.as_ref().map(|derive| derive.stamp).or_else(|| header.stamp())
+    }
+}
+
+/// What is derived from one topic for another: nothing stays, and what would, goes there.
+#[derive(Clone, Copy)]
+pub struct Derive<'a> {
+    /// The topic that stands for the batch's own in what plugins answer.
+    pub to: &'a TopicName,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Stands for the producer's: the id is the same for all batches of the partition, and the
+    /// sequence rises with the batch's offset.
+    pub stamp: ProducerStamp,
 }
 
 /// What became of a batch.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidegate_record::{Batch, BatchBuilder, BuildOptions, Compression};
+use tidegate_types::limits::MAX_BATCH;
 use tidegate_types::{
     Offset, PluginName, ProducerEpoch, ProducerId, ProducerStamp, Sequence, Timestamp,
 };
@@ -203,6 +204,7 @@ fn apply(bytes: &[u8], stages: &mut [Fake], keep_offsets: bool) -> Result<Applie
         partitions: PARTITIONS,
         purpose: "test",
         keep_offsets,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let (batch, _) = Batch::parse(bytes).unwrap();
@@ -513,6 +515,7 @@ fn dead_letters(input: &[u8], failed: &[Failed], names: &[PluginName]) -> Vec<By
         partitions: PARTITIONS,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let hash = hash_of(b"plugin");
@@ -556,12 +559,13 @@ fn a_dead_letter_that_no_batch_could_hold_is_cut() {
 #[test]
 fn a_record_too_large_for_any_batch_fails_alone() {
     let input = build(&[rec(0, b"a"), rec(1, b"b")], Some(STAMP), Compression::None);
-    let grown = vec![0; 3 << 20];
+    let grown = vec![0; MAX_BATCH.as_usize() + 1];
     for emits in [false, true] {
         let stage = acts([Act::Keep, Act::Value(Some(grown.clone()))], emits);
         let applied = apply(&input, &mut [stage], false).unwrap();
         assert_eq!(applied.failed.len(), 1);
-        assert!(applied.failed[0].reason.contains("3145728 bytes"), "{:?}", applied.failed);
+        let told = format!("{} bytes", grown.len());
+        assert!(applied.failed[0].reason.contains(&told), "{:?}", applied.failed);
         let Change::InPlace { batch: Some(batch) } = applied.change else { panic!("not in place") };
         assert_eq!(records(&batch), [(0, rec(0, b"a"))]);
     }
@@ -570,7 +574,7 @@ fn a_record_too_large_for_any_batch_fails_alone() {
 #[test]
 fn what_outgrows_its_place_goes_beside_it_in_several_batches() {
     let recs: Vec<_> = (0..4).map(|i| rec(i, b"x")).collect();
-    let grown = || Act::Value(Some(vec![7; 1 << 20]));
+    let grown = || Act::Value(Some(vec![7; MAX_BATCH.as_usize() / 2]));
     for stamp in [Some(STAMP), None] {
         let input = build(&recs, stamp, Compression::None);
         let stage = acts([grown(), grown(), grown(), grown()], false);
@@ -599,7 +603,8 @@ fn what_outgrows_its_place_goes_beside_it_in_several_batches() {
 
 #[test]
 fn a_split_that_cannot_be_told_from_the_next_batch_is_refused() {
-    let input = build(&[rec(0, &[1; 1 << 20])], Some(STAMP), Compression::None);
+    let half = vec![1; MAX_BATCH.as_usize() / 2];
+    let input = build(&[rec(0, &half)], Some(STAMP), Compression::None);
     let outputs = vec![(Some("narrow"), None, None); 3];
     let error = apply(&input, &mut [acts([Act::Emit(outputs)], true)], false).unwrap_err();
     assert!(matches!(error, ApplyError::TooMuch { .. }), "{error}");
@@ -646,6 +651,7 @@ fn a_rejection_refuses_the_whole_batch() {
         partitions: 1,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let (batch, _) = Batch::parse(&input).unwrap();
@@ -679,6 +685,7 @@ fn a_plugin_that_only_loops_does_not_hold_a_batch_for_ever() {
         partitions: 1,
         purpose: "ingest",
         keep_offsets: false,
+        derive: None,
         partitions_of: &partitions_of,
     };
     let (batch, _) = Batch::parse(&input).unwrap();
@@ -688,4 +695,59 @@ fn a_plugin_that_only_loops_does_not_hold_a_batch_for_ever() {
     assert_eq!(applied.failed.len(), 1_000);
     assert!(applied.failed[0].reason.starts_with("took longer"));
     assert!(applied.failed[999].reason.starts_with("not tried: the plugin took longer"));
+}
+
+#[test]
+fn what_is_derived_leaves_the_topic_under_a_stamp_of_its_own() {
+    let topic = TopicName::new("input").unwrap();
+    let to = TopicName::new("wide").unwrap();
+    let stamp = ProducerStamp {
+        id: ProducerId(0),
+        epoch: ProducerEpoch(0),
+        base_sequence: Sequence(1_000),
+    };
+    let origin = Origin {
+        topic: &topic,
+        topic_id: TopicId(uuid()),
+        partition: PartitionId(HERE),
+        partitions: PARTITIONS,
+        purpose: "derive/wide",
+        keep_offsets: false,
+        derive: Some(Derive { to: &to, partitions: 5, stamp }),
+        partitions_of: &partitions_of,
+    };
+    // With a producer or without, changed or not: it is all the same.
+    for producer in [Some(STAMP), None] {
+        let input = build(&[rec(0, b"a"), rec(1, b"b")], producer, Compression::None);
+        let (batch, _) = Batch::parse(&input).unwrap();
+        let applied = Applier::new().run(&batch, &mut [Everything], &origin).unwrap();
+        assert_eq!((applied.counts.records, applied.counts.moved), (2, 2));
+        let Change::Scattered { in_place: None, outputs } = applied.change else {
+            panic!("{:?}", applied.change);
+        };
+        let [output] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!((output.topic.as_ref(), output.partition), (Some(&to), PartitionId(HERE % 5)));
+        let header = BatchHeader::parse(&output.batch).unwrap();
+        let written = header.stamp().unwrap();
+        assert!(written.id.is_derived());
+        assert_eq!(written.base_sequence, Sequence(1_000));
+        assert_eq!(header.record_count, 2);
+    }
+}
+
+/// Keeps every record.
+struct Everything;
+
+impl Stage for Everything {
+    fn needs(&self) -> Needs {
+        Needs::NONE
+    }
+    fn batch_time(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+    fn run(&mut self, columns: &mut Columns, _: &RunContext) -> Result<Outcome, RunError> {
+        let bitmap = vec![0xff; columns.len().div_ceil(8) as usize];
+        let verdict = abi::FilterVerdict::Kept(abi::Kept { bitmap, failed: Vec::new() });
+        Ok(Outcome::of_filter(verdict, columns.len()).unwrap())
+    }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tidegate_types::{ByteSize, Hook, PluginName, PoisonPolicy, TopicName, parse_duration};
+use tidegate_types::{
+    ByteSize, Hook, PluginName, PoisonPolicy, Publisher, TopicName, parse_duration,
+};
 
 /// What to do with plugins.
 #[derive(Subcommand, Debug)]
@@ -28,8 +30,58 @@ pub enum PluginCommand {
         name: PluginName,
     },
     /// Attach a plugin to a topic, or change how it is attached there
-    Attach(PluginAttach),
-    /// Detach a plugin from a topic
+    Attach(Box<PluginAttach>),
+    /// Go back to the version and configuration that a plugin had on a topic before, or end a trial
+    Rollback {
+        /// The topic
+        topic: TopicName,
+        /// The plugin
+        plugin: PluginName,
+        /// The hook
+        #[arg(long, default_value_t = Hook::Ingest)]
+        hook: Hook,
+    },
+    /// Remove a plugin that is attached nowhere
+    Remove {
+        /// Its name
+        name: PluginName,
+        /// First digits of the version's hash [default: all versions]
+        #[arg(long, value_name = "HASHPREFIX", value_parser = hash_prefix)]
+        version: Option<String>,
+    },
+    /// Sign a component, so that nodes can tell who made it
+    Sign {
+        /// The component; it is replaced by a signed one
+        file: PathBuf,
+        /// The private key: PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Make the key, if there is no such file
+        #[arg(long)]
+        new_key: bool,
+        /// Where the signed component goes [default: in place of the other]
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Tell who signed a component
+    Verify {
+        /// The component; - reads standard input
+        file: PathBuf,
+        /// Who should have, as NAME=KEY; repeat it for several [default: plugins.publishers]
+        #[arg(long, value_name = "NAME=KEY")]
+        publisher: Vec<Publisher>,
+    },
+    /// Print the last log lines of a plugin, and its last errors
+    Log {
+        /// The plugin
+        name: PluginName,
+    },
+    /// Tell what plugins did since the node started, and what they cost
+    Stats {
+        /// The plugin [default: all]
+        name: Option<PluginName>,
+    },
+    /// Detach a plugin from a topic; what it derived stays, its state goes
     Detach {
         /// The topic
         topic: TopicName,
@@ -48,9 +100,21 @@ pub struct PluginAttach {
     pub topic: TopicName,
     /// The plugin
     pub plugin: PluginName,
-    /// Where it runs
-    #[arg(long, default_value_t = Hook::Ingest)]
-    pub hook: Hook,
+    /// Where it runs [default: derive with --to, ingest without]
+    #[arg(long)]
+    pub hook: Option<Hook>,
+    /// The topic to derive to, each record exactly once
+    #[arg(long, value_name = "TOPIC")]
+    pub to: Option<TopicName>,
+    /// A topic whose latest values by key the plugin may look up
+    #[arg(long, value_name = "TOPIC", requires = "to")]
+    pub table: Option<TopicName>,
+    /// Derive only from records that come from now on [default: from the first]
+    #[arg(long, requires = "to")]
+    pub from_end: bool,
+    /// Try the version and configuration on these partitions alone, beside what is attached
+    #[arg(long, value_name = "PARTITIONS", value_delimiter = ',')]
+    pub canary: Vec<u32>,
     /// Its configuration, or @FILE to read it from a file
     #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
     pub config: String,
@@ -70,6 +134,21 @@ pub struct PluginAttach {
     /// Most bytes returned for one batch [default: 16 MiB]
     #[arg(long, value_name = "SIZE")]
     pub output_limit: Option<ByteSize>,
+    /// Most time for each record of a batch, on average [default: no limit of its own]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub record_time_limit: Option<Duration>,
+    /// Most records put out for one [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub fan_out_limit: Option<u32>,
+    /// Most log lines kept of one batch [default: 256]
+    #[arg(long, value_name = "N")]
+    pub log_limit: Option<u32>,
+    /// Most bytes of state for one partition [default: 256 MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub state_limit: Option<ByteSize>,
+    /// Failed batches in a row after which it is paused; 0 never pauses [default: 100]
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<u32>,
 }
 
 fn hash_prefix(text: &str) -> Result<String, &'static str> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use tidegate_record::Compression;
-use tidegate_types::{Acks, StartPosition, TopicName, parse_duration};
+use tidegate_types::{Acks, PluginName, StartPosition, TopicName, parse_duration};
 
 use crate::format::Format;
 
@@ -96,6 +96,9 @@ pub struct Consume {
         allow_hyphen_values = true
     )]
     pub offset: StartPosition,
+    /// Take the records through this plugin, which is attached at the topic's hook read
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<PluginName>,
     /// Stop after N records
     #[arg(short = 'n', long, value_name = "N")]
     pub count: Option<u64>,

@@ -31,6 +31,7 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
         from: args.offset,
         partitions: args.partition.iter().map(|p| (PartitionId(*p), args.offset)).collect(),
         until_end: args.exit,
+        plugin: args.plugin.clone(),
         ..ConsumerConfig::default()
     };
     let mut consumer = client

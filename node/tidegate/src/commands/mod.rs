@@ -11,6 +11,7 @@ mod log;
 mod plugin;
 mod produce;
 mod serve;
+mod signing;
 mod status;
 mod topic;
 

@@ -7,14 +7,17 @@ use std::path::Path;
 use bytes::Bytes;
 use tidegate_client::Client;
 use tidegate_stock_plugins as stock;
-use tidegate_types::{ByteSize, PluginHash, PluginLimits, PluginName, limits};
+use tidegate_types::{
+    ByteSize, DeriveSpec, Hook, PartitionId, PluginHash, PluginLimits, PluginName, limits,
+};
 use tidegate_wire::AttachRequest;
 
-use super::{Context, INSTALL_TIMEOUT};
+use super::{Context, INSTALL_TIMEOUT, signing};
 use crate::cli::{PluginAttach, PluginCommand};
 use crate::exit::{Exit, Failure};
 use crate::views::{
-    AttachmentView, InstalledView, PluginView, StockView, done, plugin_detail, plugin_table,
+    AttachedView, AttachmentView, InstalledView, PluginView, StockView, attached_sentence, done,
+    log_lines, plugin_detail, plugin_logs, plugin_table,
 };
 
 pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failure> {
@@ -33,6 +36,37 @@ pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failu
             context.output.print(&plugin, || plugin_detail(&plugin))
         }
         PluginCommand::Attach(args) => attach(context, args).await,
+        PluginCommand::Rollback { topic, plugin, hook } => {
+            let client = context.connect().await?;
+            let now = client.rollback_plugin(topic.clone(), *hook, plugin.clone()).await?;
+            context.output.print(&AttachmentView::from(&now), || {
+                let version = now.hash.short();
+                format!("plugin {plugin} runs version {version} on topic {topic} ({hook})")
+            })
+        }
+        PluginCommand::Remove { name, version: prefix } => {
+            let client = context.connect().await?;
+            let hash = match prefix {
+                Some(prefix) => Some(version(client, name, prefix).await?),
+                None => None,
+            };
+            client.remove_plugin(name.clone(), hash).await?;
+            context.output.print(&done("removed", name), || match hash {
+                Some(hash) => format!("removed version {} of plugin {name}", hash.short()),
+                None => format!("removed plugin {name}"),
+            })
+        }
+        PluginCommand::Log { name } => {
+            let client = context.connect().await?;
+            let plugin = PluginView::from(client.show_plugin(name.clone()).await?);
+            let logs = plugin_logs(&plugin);
+            context.output.print(&logs, || log_lines(&logs))
+        }
+        PluginCommand::Sign { file, key, new_key, out } => {
+            signing::sign(context, file, key, *new_key, out.as_deref())
+        }
+        PluginCommand::Verify { file, publisher } => signing::verify(context, file, publisher),
+        PluginCommand::Stats { name } => stats(context, name.as_ref()).await,
         PluginCommand::Detach { topic, plugin, hook } => {
             let client = context.connect().await?;
             client.detach_plugin(topic.clone(), *hook, plugin.clone()).await?;
@@ -63,7 +97,7 @@ fn component(name: &PluginName, file: Option<&Path>) -> Result<Bytes, Failure> {
 }
 
 /// The bytes of a file, or of standard input for `-`.
-fn read_bounded(path: &Path, max: ByteSize) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_bounded(path: &Path, max: ByteSize) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: io::Error| {
         Failure::of(Exit::Failed, &error).while_doing(format!("cannot read {}", path.display()))
     };
@@ -104,6 +138,17 @@ async fn list(context: &Context, with_stock: bool) -> Result<(), Failure> {
     }
 }
 
+async fn stats(context: &Context, name: Option<&PluginName>) -> Result<(), Failure> {
+    let client = context.connect().await?;
+    let plugins = match name {
+        Some(name) => vec![client.show_plugin(name.clone()).await?],
+        None => client.list_plugins().await?,
+    };
+    let attached = plugins.into_iter().flat_map(|plugin| plugin.attachments);
+    let attached: Vec<_> = attached.map(AttachedView::from).collect();
+    context.output.print(&attached, || AttachedView::table(&attached))
+}
+
 async fn attach(context: &Context, args: &PluginAttach) -> Result<(), Failure> {
     let config = config_text(&args.config)?;
     let client = context.connect().await?;
@@ -114,7 +159,7 @@ async fn attach(context: &Context, args: &PluginAttach) -> Result<(), Failure> {
     let defaults = PluginLimits::default();
     let request = AttachRequest {
         topic: args.topic.clone(),
-        hook: args.hook,
+        hook: args.hook.unwrap_or(if args.to.is_some() { Hook::Derive } else { Hook::Ingest }),
         plugin: args.plugin.clone(),
         hash,
         config,
@@ -123,19 +168,22 @@ async fn attach(context: &Context, args: &PluginAttach) -> Result<(), Failure> {
             batch_time: args.time_limit.unwrap_or(defaults.batch_time),
             memory: args.memory_limit.unwrap_or(defaults.memory),
             output: args.output_limit.unwrap_or(defaults.output),
+            record_time: args.record_time_limit,
+            fan_out: args.fan_out_limit.unwrap_or(defaults.fan_out),
+            log_lines: args.log_limit.unwrap_or(defaults.log_lines),
+            state: args.state_limit.unwrap_or(defaults.state),
+            failures: args.max_failures.unwrap_or(defaults.failures),
         },
+        derive: args.to.clone().map(|to| DeriveSpec {
+            to,
+            table: args.table.clone(),
+            from_end: args.from_end,
+            life: 0,
+        }),
+        canary: args.canary.iter().copied().map(PartitionId).collect(),
     };
     let attachment = client.attach_plugin(request).await?;
-    context.output.print(&AttachmentView::from(&attachment), || {
-        format!(
-            "attached plugin {} (version {}) to topic {}, hook {}, on error {}",
-            attachment.plugin,
-            attachment.hash.short(),
-            attachment.topic,
-            attachment.hook,
-            attachment.policy
-        )
-    })
+    context.output.print(&AttachmentView::from(&attachment), || attached_sentence(&attachment))
 }
 
 /// The configuration's text, checked to be JSON, so that a slip is told with its place.

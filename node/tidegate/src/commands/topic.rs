@@ -39,9 +39,9 @@ pub async fn run(context: &Context, command: &TopicCommand) -> Result<(), Failur
         TopicCommand::Set(args) => {
             let settings = args.settings.clone();
             let topic = client.configure_topic(args.name.clone(), settings).await?;
-            let names: Vec<_> = args.settings.iter().map(|(name, _)| name.as_str()).collect();
             context.output.print(&TopicView::from(topic), || {
-                format!("topic {} has a new {}", args.name, names.join(", "))
+                let set = args.settings.iter().map(|(name, value)| format!("{name}={value}"));
+                format!("topic {} now has {}", args.name, set.collect::<Vec<_>>().join(", "))
             })
         }
         TopicCommand::Trim(args) => {

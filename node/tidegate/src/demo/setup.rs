@@ -79,6 +79,8 @@ async fn attach(edge: &Client, stream: &Stream, topic: &TopicName) -> Result<(),
             config: plugin.config.clone(),
             policy: plugin.policy,
             limits: PluginLimits::default(),
+            derive: None,
+            canary: Vec::new(),
         };
         edge.attach_plugin(request).await.map_err(|error| {
             failed(&format!("attach plugin {} to topic {topic}", plugin.name), &error)

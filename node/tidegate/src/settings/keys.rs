@@ -31,6 +31,14 @@ pub enum Key {
     KafkaPartitions,
     /// `kafka.rebalance_delay`
     KafkaRebalanceDelay,
+    /// `plugins.engine`
+    PluginsEngine,
+    /// `plugins.address_space`
+    PluginsAddressSpace,
+    /// `plugins.publishers`
+    PluginsPublishers,
+    /// `plugins.require_signature`
+    PluginsRequireSignature,
     /// `log.format`
     LogFormat,
     /// `log.level`
@@ -198,6 +206,50 @@ pub const SETTINGS: &[Setting] = &[
         default: "\"0ms\"",
         doc: "How long a new consumer group waits for more members before it divides its partitions.\n\
               Groups of many members start with fewer rounds when it is some seconds.",
+    },
+    Setting {
+        key: Key::PluginsEngine,
+        section: "plugins",
+        name: "engine",
+        variable: "TIDEGATE_PLUGINS_ENGINE",
+        flag: "",
+        kind: Kind::Text,
+        default: "\"native\"",
+        doc: "How plugins run: native compiles them to machine code, interpreter runs them some ten\n\
+              times slower where memory must not be made executable, as under systemd's\n\
+              MemoryDenyWriteExecute, and on processors without a compiler.",
+    },
+    Setting {
+        key: Key::PluginsAddressSpace,
+        section: "plugins",
+        name: "address_space",
+        variable: "TIDEGATE_PLUGINS_ADDRESS_SPACE",
+        flag: "",
+        kind: Kind::Text,
+        default: "\"4 GiB\"",
+        doc: "Address space set aside for each running instance. It costs no memory. Less, such as\n\
+              64 MiB, suits devices with little of it, and costs 20 to 45 % of a plugin's speed.",
+    },
+    Setting {
+        key: Key::PluginsPublishers,
+        section: "plugins",
+        name: "publishers",
+        variable: "TIDEGATE_PLUGINS_PUBLISHERS",
+        flag: "",
+        kind: Kind::List,
+        default: "[]",
+        doc: "Whose signatures on plugins count, as NAME=KEY with the public key in 64 hexadecimal\n\
+              digits, as `tidegate plugin sign` prints it.",
+    },
+    Setting {
+        key: Key::PluginsRequireSignature,
+        section: "plugins",
+        name: "require_signature",
+        variable: "TIDEGATE_PLUGINS_REQUIRE_SIGNATURE",
+        flag: "",
+        kind: Kind::Boolean,
+        default: "false",
+        doc: "Whether plugins are refused that none of the publishers signed.",
     },
     Setting {
         key: Key::LogFormat,

@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate_broker::NodeConfig;
+use tidegate_broker::{Backend, NodeConfig, PluginConfig};
 use tidegate_kafka::GatewayConfig;
-use tidegate_types::{ByteSize, NodeId, SiteName, format_duration, limits, parse_duration};
+use tidegate_types::{
+    ByteSize, NodeId, Publisher, SiteName, format_duration, limits, parse_duration,
+};
 use tracing_subscriber::EnvFilter;
 
 use super::file::RawValue;
@@ -119,6 +121,7 @@ pub fn settings(
             Err(error) => Err(error.to_string()),
         },
     );
+    let plugins = plugins(&mut c);
     let format = c.text(
         Key::LogFormat,
         LogFormat::Text,
@@ -165,6 +168,7 @@ pub fn settings(
                 initial_rebalance_delay: rebalance_delay,
                 ..tidegate_group::Config::default()
             },
+            plugins,
         },
         kafka,
         log: LogSettings { format, level },
@@ -172,6 +176,45 @@ pub fn settings(
         effective: c.effective,
     })
 }
+
+/// How plugins run, and whose are let in.
+fn plugins(c: &mut Checker<'_>) -> PluginConfig {
+    let show = |backend: &Backend| match backend {
+        Backend::Native => "native".to_owned(),
+        Backend::Interpreter => "interpreter".to_owned(),
+    };
+    let backend = c.text(Key::PluginsEngine, Backend::Native, show, |text| match text {
+        "native" => Ok(Backend::Native),
+        "interpreter" => Ok(Backend::Interpreter),
+        _ => Err(format!("{text:?} is no engine: use native or interpreter")),
+    });
+    let space =
+        c.text(Key::PluginsAddressSpace, WHOLE_SPACE, ToString::to_string, |text| {
+            match text.parse::<ByteSize>() {
+                Ok(size) if size < ByteSize::mib(1) || size > WHOLE_SPACE => {
+                    Err(format!("{text:?} is out of range: 1 MiB to {WHOLE_SPACE}"))
+                }
+                Ok(size) => Ok(size),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    let publishers = c.take(
+        Key::PluginsPublishers,
+        Vec::new(),
+        |publishers: &Vec<Publisher>| {
+            publishers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        },
+        |items| items.iter().map(|text| text.parse()).collect(),
+    );
+    let require_signature = c.text(Key::PluginsRequireSignature, false, bool::to_string, |text| {
+        text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+    });
+    let memory_reservation = (space < WHOLE_SPACE).then_some(space);
+    PluginConfig { backend, memory_reservation, publishers, require_signature }
+}
+
+/// What an instance can address at all.
+const WHOLE_SPACE: ByteSize = ByteSize::gib(4);
 
 /// The Kafka listener's settings.
 fn kafka(c: &mut Checker<'_>) -> Option<GatewayConfig> {

@@ -15,7 +15,8 @@ pub use group::{GroupView, GroupsView, group_detail, group_table};
 pub use link::{LinkView, link_detail, link_table};
 pub use log::CheckView;
 pub use plugin::{
-    AttachedView, AttachmentView, InstalledView, PluginView, StockView, plugin_detail, plugin_table,
+    AttachedView, AttachmentView, InstalledView, PluginView, StockView, attached_sentence,
+    log_lines, plugin_detail, plugin_logs, plugin_table,
 };
 pub use status::StatusView;
 pub use topic::{TopicView, topic_detail, topic_table};

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_types::{
-    Attachment, Hook, Incarnation, LeaderEpoch, LinkName, LinkSpec, Offset, PartitionId,
-    PluginHash, PluginLimits, PluginName, PluginVersion, PoisonPolicy, ProducerEpoch, ProducerId,
-    Secret, SiteName, StartPosition, TopicConfig, TopicId, TopicName,
+    Attachment, DeriveSpec, Hook, Incarnation, LeaderEpoch, LinkName, LinkSpec, Offset,
+    PartitionId, PluginHash, PluginLimits, PluginName, PluginVersion, PoisonPolicy, ProducerEpoch,
+    ProducerId, Secret, SiteName, StartPosition, TopicConfig, TopicId, TopicName,
 };
 
 use super::{AttachmentStatus, ErrorBody, GroupDescription, GroupList, LinkStatus, NodeStatus};
@@ -91,6 +91,23 @@ pub enum Request {
     },
     /// Delete a consumer group that has no members, and its offsets.
     DeleteGroup(String),
+    /// Go back to the version and configuration that an attachment had before; end a trial, if
+    /// there is one.
+    RollbackPlugin {
+        /// The topic.
+        topic: TopicName,
+        /// The hook.
+        hook: Hook,
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// Remove a plugin that is not attached anywhere.
+    RemovePlugin {
+        /// Its name.
+        name: PluginName,
+        /// The version; all of them where `None`.
+        hash: Option<PluginHash>,
+    },
 }
 
 /// The answer.
@@ -113,7 +130,7 @@ pub enum Response {
     Plugin(PluginDescription),
     /// To [`Request::ListPlugins`].
     Plugins(Vec<PluginDescription>),
-    /// To [`Request::AttachPlugin`].
+    /// To [`Request::AttachPlugin`] and [`Request::RollbackPlugin`].
     Attached(Attachment),
     /// To [`Request::InviteSite`].
     Invitation(Invitation),
@@ -198,6 +215,8 @@ pub struct InstallReport {
     pub compile_ms: u64,
     /// Whether this very version was installed already.
     pub already: bool,
+    /// Who signed it: the publisher's name, or the key where the node knows no name for it.
+    pub signed_by: Option<String>,
 }
 
 /// A plugin with its versions and where it runs.
@@ -228,6 +247,11 @@ pub struct AttachRequest {
     pub policy: PoisonPolicy,
     /// What it may use.
     pub limits: PluginLimits,
+    /// Where it derives to; at the hook derive, and nowhere else.
+    pub derive: Option<DeriveSpec>,
+    /// Only these partitions get the version and the configuration, and what is attached already
+    /// keeps the others; all of them where it is empty.
+    pub canary: Vec<PartitionId>,
 }
 
 /// What a site needs to copy its topics to another.

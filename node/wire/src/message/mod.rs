@@ -36,8 +36,8 @@ pub use mirror::{
 };
 pub use produce::{BatchAck, OpenProduce, ProduceBatch, ProduceReply};
 pub use status::{
-    AttachmentStatus, DamagedLog, DroppedLog, LinkPartitionStatus, LinkState, LinkStatus,
-    NodeStatus, PluginStats, SealedLog, StorageStatus,
+    AttachmentStatus, DamagedLog, DerivePosition, DroppedLog, LinkPartitionStatus, LinkState,
+    LinkStatus, NodeStatus, PluginStats, SealedLog, StorageStatus,
 };
 pub use subscribe::{OpenSubscribe, PartitionStart, SubscribeReply};
 

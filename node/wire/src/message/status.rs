@@ -124,6 +124,28 @@ pub struct AttachmentStatus {
     pub last_error: Option<String>,
     /// Its last log lines, oldest first.
     pub log: Vec<String>,
+    /// The partitions that this version has while it is on trial; empty where it has all that no
+    /// other has.
+    pub partitions: Vec<PartitionId>,
+    /// Why it no longer runs, if it failed too often in a row.
+    pub paused: Option<String>,
+    /// How far it is, where it derives.
+    pub derived: Vec<DerivePosition>,
+}
+
+/// How far a derivation is in one partition of what it derives from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DerivePosition {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset that is derived.
+    pub next: Offset,
+    /// The high watermark.
+    pub end: Offset,
+    /// Bytes of the plugins' state.
+    pub state: u64,
+    /// Why it does not go on.
+    pub waiting: Option<String>,
 }
 
 /// Counts since the node started.
@@ -151,6 +173,8 @@ pub struct PluginStats {
     pub bytes_in: u64,
     /// Bytes of batches that went on in their place.
     pub bytes_out: u64,
+    /// Most memory of any of its instances, in bytes.
+    pub memory: u64,
 }
 
 /// Where a link stands.

@@ -1,7 +1,7 @@
 //! The subscription: the node pushes, QUIC's flow control holds it back.
 
 use serde::{Deserialize, Serialize};
-use tidegate_types::{Offset, PartitionId, StartPosition, TopicId, TopicName};
+use tidegate_types::{Offset, PartitionId, PluginName, StartPosition, TopicId, TopicName};
 
 use super::ErrorBody;
 
@@ -16,6 +16,8 @@ pub struct OpenSubscribe {
     pub partitions: Vec<(PartitionId, StartPosition)>,
     /// End the stream at the high watermarks found when it began.
     pub until_end: bool,
+    /// The plugin of the hook read that records go through; none where `None`.
+    pub plugin: Option<PluginName>,
 }
 
 /// Where a subscription begins in one partition.

@@ -8,3 +8,6 @@ pub const SPREAD: &[u8] = include_bytes!(env!("GUEST_SPREAD"));
 
 /// A transform that does what no plugin should: see `tests/guests/hostile`.
 pub const HOSTILE: &[u8] = include_bytes!(env!("GUEST_HOSTILE"));
+
+/// A transform with a state: see `tests/guests/tally`.
+pub const TALLY: &[u8] = include_bytes!(env!("GUEST_TALLY"));

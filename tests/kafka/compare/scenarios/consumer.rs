@@ -79,6 +79,12 @@ pub fn heartbeat(run: &mut Run<'_>) {
     let body = first(&group, &id(2), &run.name("never"));
     run.call("unknown-topic", "ConsumerGroupHeartbeat", 1, body);
     run.call("unknown-topic-described", "ConsumerGroupDescribe", 1, json!({ "GroupIds": [group] }));
+    let mut body = first(&run.name("static"), &id(3), &topic.name);
+    body["InstanceId"] = json!("one");
+    run.call("static-joins", "ConsumerGroupHeartbeat", 1, body.clone());
+    run.call("static-joins-again", "ConsumerGroupHeartbeat", 1, body.clone());
+    body["MemberId"] = json!(id(4));
+    run.call("static-taken", "ConsumerGroupHeartbeat", 1, body);
 }
 
 /// Heartbeats that are refused.

@@ -219,3 +219,20 @@ pub fn elect_leaders(run: &mut Run<'_>) {
     });
     run.call("bad-type", "ElectLeaders", 2, body);
 }
+
+/// Partitions on their way to other nodes, of which there are none.
+pub fn reassignments(run: &mut Run<'_>) {
+    let topic = run.topic("t", 2, &[]);
+    let never = run.name("never");
+    for (step, topics) in [
+        ("all", Value::Null),
+        ("none", json!([])),
+        ("named", json!([{ "Name": topic.name, "PartitionIndexes": [0, 1] }])),
+        ("no-partitions", json!([{ "Name": topic.name, "PartitionIndexes": [] }])),
+        ("unknown-partition", json!([{ "Name": topic.name, "PartitionIndexes": [9] }])),
+        ("unknown", json!([{ "Name": never, "PartitionIndexes": [0] }])),
+    ] {
+        let body = json!({ "TimeoutMs": 5_000, "Topics": topics });
+        run.call(step, "ListPartitionReassignments", 0, body);
+    }
+}

@@ -54,6 +54,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("cluster", metadata::cluster),
     scenario("log-dirs", metadata::log_dirs),
     scenario("elect-leaders", metadata::elect_leaders),
+    scenario("reassignments", metadata::reassignments),
     scenario("api-versions", connection::api_versions),
     scenario("connection", connection::unknown),
     scenario("pipelining", connection::pipelining),

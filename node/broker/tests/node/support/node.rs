@@ -4,12 +4,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidegate_broker::{Groups, Node, NodeConfig};
+use tidegate_broker::{Groups, Node, NodeConfig, PluginConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
+use tidegate_record::{BatchBuilder, BuildOptions};
 use tidegate_types::{NodeId, TopicConfig, TopicName, limits};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
 
-use super::{Session, eventually, stamped};
+use super::{MADE, Session, eventually, stamped};
 
 /// A topic's name.
 pub fn topic(name: &str) -> TopicName {
@@ -42,8 +43,18 @@ impl TestNode {
     }
 
     pub async fn start_site(site: &str) -> TestNode {
+        TestNode::start_site_with(site, PluginConfig::default()).await
+    }
+
+    /// A node that lets in and runs plugins so.
+    pub async fn start_with(plugins: PluginConfig) -> TestNode {
+        TestNode::start_site_with("here", plugins).await
+    }
+
+    async fn start_site_with(site: &str, plugins: PluginConfig) -> TestNode {
         let data = TempDir::new().unwrap();
-        let node = Node::start(config(data.path(), site, 0)).await.unwrap();
+        let config = NodeConfig { plugins, ..config(data.path(), site, 0) };
+        let node = Node::start(config).await.unwrap();
         let address = node.address();
         let client = connect(data.path(), address).await;
         TestNode { client, address, site: site.to_owned(), node: Some(node), data }
@@ -109,6 +120,24 @@ impl TestNode {
         session.put(stamped(values, identity, 0)).await.unwrap();
     }
 
+    /// The same to another partition.
+    pub async fn produce_to(&self, name: &str, partition: u32, values: &[&str]) {
+        let identity = self.identity().await;
+        let mut session = Session::open(&self.client, name, Some(identity)).await;
+        session.put_to(partition, stamped(values, identity, 0)).await.unwrap();
+    }
+
+    /// Produces one batch of keys, each with a value or with none, to partition 0.
+    pub async fn produce_keyed(&self, name: &str, records: &[(&str, Option<&str>)]) {
+        let mut builder = BatchBuilder::new(BuildOptions::default());
+        for (key, value) in records {
+            let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
+            builder.push(MADE, key, value, []).unwrap();
+        }
+        let mut session = Session::open(&self.client, name, None).await;
+        session.put(builder.build().unwrap().into()).await.unwrap();
+    }
+
     /// All that consumers may see, by partition and offset.
     pub async fn read(&self, name: &str) -> Vec<ConsumedRecord> {
         let until_end = ConsumerConfig { until_end: true, ..ConsumerConfig::default() };
@@ -151,6 +180,7 @@ fn config(data: &Path, site: &str, port: u16) -> NodeConfig {
         names: Vec::new(),
         reserve: limits::DEFAULT_RESERVE,
         groups: Default::default(),
+        plugins: Default::default(),
     }
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_client::RequestError;
-use tidegate_types::{Attachment, Hook, PluginHash, PluginLimits, PluginName, PoisonPolicy};
+use tidegate_types::{
+    Attachment, DeriveSpec, Hook, PartitionId, PluginHash, PluginLimits, PluginName, PoisonPolicy,
+};
 use tidegate_wire::{AttachRequest, AttachmentStatus};
 
 use super::{TestNode, topic};
@@ -16,15 +18,45 @@ pub struct Attach<'a> {
     pub hash: Option<PluginHash>,
     pub config: &'a str,
     pub policy: PoisonPolicy,
+    /// The topic to derive to; at the hook ingest where `None`.
+    pub to: Option<&'a str>,
+    pub table: Option<&'a str>,
+    pub canary: Vec<PartitionId>,
+    pub failures: u32,
+    /// Ingest, or derive with a target, where `None`.
+    pub hook: Option<Hook>,
 }
 
 impl<'a> Attach<'a> {
     pub fn new(topic: &'a str, plugin: &'a str, config: &'a str) -> Attach<'a> {
-        Attach { topic, plugin, hash: None, config, policy: PoisonPolicy::Skip }
+        Attach {
+            topic,
+            plugin,
+            hash: None,
+            config,
+            policy: PoisonPolicy::Skip,
+            to: None,
+            table: None,
+            canary: Vec::new(),
+            failures: 100,
+            hook: None,
+        }
     }
 
     pub fn policy(self, policy: PoisonPolicy) -> Attach<'a> {
         Attach { policy, ..self }
+    }
+
+    pub fn hook(self, hook: Hook) -> Attach<'a> {
+        Attach { hook: Some(hook), ..self }
+    }
+
+    pub fn failures(self, failures: u32) -> Attach<'a> {
+        Attach { failures, ..self }
+    }
+
+    pub fn derive_to(self, to: &'a str) -> Attach<'a> {
+        Attach { to: Some(to), ..self }
     }
 }
 
@@ -52,22 +84,39 @@ impl TestNode {
 
     pub async fn try_attach(&self, attach: Attach<'_>) -> Result<Attachment, RequestError> {
         // A busy machine must not make a plugin fail that does what it should.
-        let limits =
-            PluginLimits { batch_time: Duration::from_secs(60), ..PluginLimits::default() };
+        let limits = PluginLimits {
+            batch_time: Duration::from_secs(60),
+            failures: attach.failures,
+            ..PluginLimits::default()
+        };
         let request = AttachRequest {
             topic: topic(attach.topic),
-            hook: Hook::Ingest,
+            hook: attach.hook.unwrap_or(match attach.to {
+                Some(_) => Hook::Derive,
+                None => Hook::Ingest,
+            }),
             plugin: plugin(attach.plugin),
             hash: attach.hash,
             config: attach.config.to_owned(),
             policy: attach.policy,
             limits,
+            derive: attach.to.map(|to| DeriveSpec {
+                to: topic(to),
+                table: attach.table.map(topic),
+                from_end: false,
+                life: 0,
+            }),
+            canary: attach.canary,
         };
         self.client.attach_plugin(request).await
     }
 
     pub async fn detach(&self, name: &str, from: &str) {
-        self.client.detach_plugin(topic(from), Hook::Ingest, plugin(name)).await.unwrap();
+        self.detach_at(name, from, Hook::Ingest).await;
+    }
+
+    pub async fn detach_at(&self, name: &str, from: &str, hook: Hook) {
+        self.client.detach_plugin(topic(from), hook, plugin(name)).await.unwrap();
     }
 
     /// How the only attachment of a plugin does.

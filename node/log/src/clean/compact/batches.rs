@@ -7,6 +7,8 @@ use tidegate_env::DiskFile;
 use tidegate_record::{Batch, HEADER_LEN, peek_len};
 use tidegate_types::Offset;
 
+use crate::segment::Segment;
+
 /// Read at once.
 const PIECE: usize = 1 << 20;
 
@@ -29,6 +31,8 @@ impl From<io::Error> for Trouble {
 pub(super) struct BatchReader {
     file: Arc<dyn DiskFile>,
     len: u64,
+    /// The offset after the last batch. A file may go on behind it: a cut can be lost to a power cut.
+    end: Offset,
     /// What was read and not given yet begins at `given` in `piece`, and at `at` in the file.
     piece: Vec<u8>,
     given: usize,
@@ -40,8 +44,17 @@ pub(super) struct BatchReader {
 }
 
 impl BatchReader {
-    pub(super) fn new(file: Arc<dyn DiskFile>, base: Offset, len: u64) -> BatchReader {
-        BatchReader { file, len, piece: Vec::new(), given: 0, at: 0, floor: base, read: 0 }
+    pub(super) fn new(file: Arc<dyn DiskFile>, segment: &Segment) -> BatchReader {
+        BatchReader {
+            file,
+            len: segment.len(),
+            end: segment.next(),
+            piece: Vec::new(),
+            given: 0,
+            at: 0,
+            floor: segment.base,
+            read: 0,
+        }
     }
 
     /// Bytes read from the disk since the last call.
@@ -52,7 +65,7 @@ impl BatchReader {
     /// The next batch and its position; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Batch<'_>)>, Trouble> {
         let at = self.at;
-        if at >= self.len {
+        if at >= self.len || self.floor >= self.end {
             return Ok(None);
         }
         let damaged = Trouble::Damaged { at, from: self.floor };

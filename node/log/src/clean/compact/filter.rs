@@ -40,6 +40,8 @@ pub(super) struct Filter<'p> {
     pub(super) tombstones: u64,
     /// Records that went.
     pub(super) removed: u64,
+    /// A mistake that tests plant: offsets do not stay.
+    pub(super) renumbers: bool,
     scratch: Vec<u8>,
 }
 
@@ -52,7 +54,17 @@ impl<'p> Filter<'p> {
         is_last: &'p dyn Fn(ProducerId, Offset) -> bool,
     ) -> Filter<'p> {
         let scratch = Vec::new();
-        Filter { map, transactions, end, expired, is_last, tombstones: 0, removed: 0, scratch }
+        Filter {
+            map,
+            transactions,
+            end,
+            expired,
+            is_last,
+            tombstones: 0,
+            removed: 0,
+            renumbers: false,
+            scratch,
+        }
     }
 
     /// Judges a batch; `ends_file` if it is the last of the file that is being written.
@@ -130,13 +142,8 @@ impl<'p> Filter<'p> {
                 continue;
             }
             let time = header.timestamp_of(&record);
-            let pushed = builder.push_record(
-                record.offset_delta,
-                time,
-                record.key,
-                record.value,
-                record.headers,
-            );
+            let delta = if self.renumbers { builder.len() as i32 } else { record.offset_delta };
+            let pushed = builder.push_record(delta, time, record.key, record.value, record.headers);
             if pushed.is_err() {
                 return Ok(None);
             }

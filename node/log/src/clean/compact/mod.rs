@@ -44,6 +44,7 @@ use tidegate_types::{LogPolicy, Offset};
 
 use super::{CleanState, Now};
 use crate::log::{Log, lock};
+use crate::planted::Planted;
 use crate::segment::Segment;
 use crate::store::Shared;
 use crate::{DamageRange, IndexError, OpenError, files};
@@ -105,17 +106,21 @@ pub(super) fn plan(log: &Log, clean: &CleanState, policy: &LogPolicy, now: Now) 
     }
     let segments = log.segments();
     let (_, closed) = segments.split_last()?;
-    if clean.waits_at == closed.last().map(|last| last.base) {
+    let damaged = log.damage().first().map(|range| range.from);
+    // Bytes that are damaged at the end of a file lie behind its last batch, and must stay.
+    let successors = segments.iter().skip(1).map(|segment| segment.base);
+    let sound = closed.iter().zip(successors);
+    let sound = sound.take_while(|(_, next)| damaged.is_none_or(|from| *next <= from));
+    let telling: Vec<_> = sound.map(|(segment, _)| Arc::clone(segment)).collect();
+    if clean.waits_at == telling.last().map(|last| last.base) {
         return None;
     }
-    let damaged = log.damage().first().map(|range| range.from);
-    let sound = |segment: &&Arc<Segment>| damaged.is_none_or(|from| segment.next() <= from);
-    let telling: Vec<_> = closed.iter().take_while(sound).cloned().collect();
     let dirty_from = clean.row.compacted;
     let may = |segment: &&Arc<Segment>| {
         let closed_at = clean.closed_at(segment.base).unwrap_or(now.uptime);
         let held = now.uptime.saturating_sub(closed_at);
-        segment.next() <= dirty_from || held >= policy.min_compaction_lag
+        let lag_over = held >= policy.min_compaction_lag;
+        segment.next() <= dirty_from || lag_over || log.shared.planted(Planted::LagIgnored)
     };
     let segments: Vec<_> = telling.iter().take_while(may).cloned().collect();
     let all = segments.iter().map(|segment| segment.len()).sum::<u64>();
@@ -123,7 +128,10 @@ pub(super) fn plan(log: &Log, clean: &CleanState, policy: &LogPolicy, now: Now) 
     let dirty_bytes = segments.iter().filter(is_dirty).map(|segment| segment.len()).sum::<u64>();
     let due = dirty_bytes > 0
         && u128::from(dirty_bytes) * 100 >= u128::from(all) * u128::from(policy.min_dirty_percent);
-    let expired = clean.row.expired(now.uptime, policy.delete_retention);
+    let expired = match log.shared.planted(Planted::TombstonesNotHeld) {
+        true => dirty_from,
+        false => clean.row.expired(now.uptime, policy.delete_retention),
+    };
     let sweep = clean.row.tombstones > 0 && expired > clean.row.swept;
     let share = dirty_bytes * 1_000 / all.max(1);
     (due || sweep).then_some(Plan { segments, telling, dirty_from, dirty: due, expired, share })
@@ -145,13 +153,8 @@ pub(super) fn run(log: &Arc<Log>, plan: &Plan, now: Now, pace: Pace<'_>) -> bool
     match stop {
         Stop::Overtaken | Stop::Index => {}
         Stop::Unreadable(segment, Trouble::Damaged { at, from }) => {
-            if from < segment.next() {
-                log.found_damage(&segment, at, from);
-                return true;
-            }
-            let reason = format!("{} has bytes after its last batch", segment.path.display());
-            tracing::error!(log = %log.id, reason, "the log is not compacted until it is reopened");
-            lock(&log.clean).stuck = Some(reason.into());
+            log.found_damage(&segment, at, from);
+            return true;
         }
         Stop::Unreadable(segment, Trouble::Io(error)) => {
             // Files that are gone because they were trimmed are nobody's fault.
@@ -202,8 +205,10 @@ fn pass(log: &Arc<Log>, plan: &Plan, now: Now, pace: Pace<'_>) -> Result<(), Sto
     }
     segments.retain(|segment| segment.base < end);
 
-    let is_last = |producer, base| lock(&log.producers).is_last(producer, base);
+    let forgets = log.shared.planted(Planted::ProducersDropped);
+    let is_last = |producer, base| !forgets && lock(&log.producers).is_last(producer, base);
     let mut filter = Filter::new(&map, &transactions, end, plan.expired, &is_last);
+    filter.renumbers = log.shared.planted(Planted::OffsetsRenumbered);
     for group in groups(&segments, super::segment_bytes(log)) {
         match rewrite::rewrite(log, group, &mut filter, pace) {
             Ok(Some(written)) => swap::swap(log, group, written)?,
@@ -261,7 +266,9 @@ fn walk_transactions(
             break;
         }
     }
-    let decided = transactions.first_open().unwrap_or(told_to).min(told_to);
+    let open =
+        transactions.first_open().filter(|_| !log.shared.planted(Planted::UndecidedCompacted));
+    let decided = open.unwrap_or(told_to).min(told_to);
     Ok((transactions, decided))
 }
 
@@ -285,7 +292,8 @@ fn build_map(
             let header = *batch.header();
             let counts = header.base_offset >= dirty_from
                 && !header.attributes.is_control()
-                && !transactions.is_aborted(batch);
+                && (!transactions.is_aborted(batch)
+                    || log.shared.planted(Planted::AbortedSupersede));
             if !counts {
                 return true;
             }
@@ -293,7 +301,8 @@ fn build_map(
             let Ok(records) = batch.body(&mut scratch) else { return true };
             for record in records.map_while(Result::ok) {
                 let Some(key) = record.key else { continue };
-                if !map.note(key, header.offset_of(&record)) {
+                let past = i64::from(log.shared.planted(Planted::LastOfKeyDropped));
+                if !map.note(key, header.offset_of(&record).advance(past)) {
                     full_at = Some(header.base_offset);
                     return false;
                 }
@@ -317,7 +326,7 @@ fn each_batch(
 ) -> Result<bool, Stop> {
     let unreadable = |trouble| Stop::Unreadable(Arc::clone(segment), trouble);
     let opened = segment.opened(log.id, log.context()).map_err(|e| unreadable(Trouble::Io(e)))?;
-    let mut reader = BatchReader::new(Arc::clone(&opened.file), segment.base, segment.len());
+    let mut reader = BatchReader::new(Arc::clone(&opened.file), segment);
     loop {
         let goes_on = match reader.next().map_err(unreadable)? {
             Some((_, batch)) => f(&batch),

@@ -14,6 +14,7 @@ use super::{Pace, Stop};
 use crate::files;
 use crate::index::SegmentMeta;
 use crate::log::Log;
+use crate::planted::Planted;
 use crate::segment::{Opened, Segment};
 use crate::sparse::SparseIndex;
 
@@ -56,11 +57,9 @@ pub(super) fn rewrite(
         let unreadable = |trouble| Stop::Unreadable(Arc::clone(segment), trouble);
         let opened =
             segment.opened(log.id, log.context()).map_err(|e| unreadable(Trouble::Io(e)))?;
-        let len = segment.len();
-        let mut reader = BatchReader::new(Arc::clone(&opened.file), segment.base, len);
+        let mut reader = BatchReader::new(Arc::clone(&opened.file), segment);
         while let Some((at, batch)) = reader.next().map_err(unreadable)? {
-            let ends_file =
-                segment.base == last.base && at + batch.header().batch_len as u64 == len;
+            let ends_file = batch.header().next_offset() >= last.next();
             let outcome = filter.judge(&batch, ends_file);
             if outcome != Outcome::Kept && draft.out.is_none() {
                 draft.begin(log, &path)?;
@@ -78,7 +77,7 @@ pub(super) fn rewrite(
         }
         sources.push(opened);
     }
-    if !draft.finish()? {
+    if !draft.finish(log.shared.planted(Planted::CleanedUnsynced))? {
         return Ok(None);
     }
     let meta = SegmentMeta { next: last.next(), ..draft.meta };
@@ -170,9 +169,12 @@ impl Draft {
     }
 
     /// Syncs the file; false if there is none.
-    fn finish(&mut self) -> Result<bool, Stop> {
+    fn finish(&mut self, unsynced: bool) -> Result<bool, Stop> {
         let Some(out) = &mut self.out else { return Ok(false) };
         out.flush()?;
+        if unsynced {
+            return Ok(true);
+        }
         out.file.sync_data().map_err(|error| Stop::Io("sync a compacted segment", error))?;
         Ok(true)
     }

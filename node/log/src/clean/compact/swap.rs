@@ -10,6 +10,7 @@ use crate::clean::{CleanState, Why};
 use crate::files;
 use crate::index::Change;
 use crate::log::{Log, Segments, lock};
+use crate::planted::Planted;
 use crate::segment::Segment;
 
 pub(super) fn swap(log: &Log, group: &[Arc<Segment>], written: Written) -> Result<(), Stop> {
@@ -29,17 +30,28 @@ pub(super) fn swap(log: &Log, group: &[Arc<Segment>], written: Written) -> Resul
     let mut changes = vec![log.shared.cleaner.uptime(&*log.shared.clock)];
     changes.push(Change::Cleaning(log.id, clean.row.clone()));
     changes.extend(group.iter().map(|segment| Change::RemoveSegment(log.id, segment.base)));
+    let old_index =
+        log.shared.planted(Planted::OldIndexKept).then(|| first.opened(log.id, log.context()));
     log.shared.tell(changes)?;
+    if log.shared.planted(Planted::MergedRemovedFirst) {
+        others.iter().for_each(|segment| remove(log, &mut clean, &segment.path));
+    }
 
     let unsure = |error| Stop::Unsure("put a compacted segment in its place", error);
     disk.rename(&written.path, &files::segment(&log.folder, first.base)).map_err(unsure)?;
-    disk.sync_dir(&log.folder).map_err(unsure)?;
+    if !log.shared.planted(Planted::SwapUnsynced) {
+        disk.sync_dir(&log.folder).map_err(unsure)?;
+    }
 
-    let new = Segment::instead_of(first, &log.folder, written.meta, Arc::clone(&written.index));
+    let index = match old_index {
+        Some(Ok(old)) => Arc::clone(&old.index),
+        _ => Arc::clone(&written.index),
+    };
+    let new = Segment::instead_of(first, &log.folder, written.meta, Arc::clone(&index));
     let new = Arc::new(new);
     replace(log, group, &new);
     log.shared.tails.forget(&log.tail);
-    let row = Change::Segment(log.id, new.base, written.meta, written.index);
+    let row = Change::Segment(log.id, new.base, written.meta, index);
     if log.shared.tell_some_time(vec![row]).is_ok() {
         new.forget_index();
     }

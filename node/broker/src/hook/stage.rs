@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate_plugin::apply::{self, Counts};
-use tidegate_plugin::{Columns, Instance, Journal, Needs, Outcome, Plugin, RunContext, RunError};
-use tidegate_types::Attachment;
+use tidegate_plugin::{Columns, Instance, Needs, Outcome, Plugin, RunContext, RunError, State};
+use tidegate_types::{Attachment, PartitionId};
 use tidegate_wire::{AttachmentStatus, ErrorBody, ErrorCode, PluginStats};
 
 use crate::plugins::limits_of;
@@ -32,6 +32,10 @@ struct Told {
     stats: PluginStats,
     last_error: Option<String>,
     lines: VecDeque<String>,
+    /// Batches in a row that failed.
+    failed_in_row: u32,
+    /// Why it no longer runs.
+    paused: Option<String>,
 }
 
 impl Stage {
@@ -48,7 +52,7 @@ impl Stage {
     ///
     /// # Errors
     /// If the plugin cannot run: its records must not pass unseen.
-    pub(super) fn borrow(self: &Arc<Self>) -> Result<Borrowed, ErrorBody> {
+    pub(crate) fn borrow(self: &Arc<Self>) -> Result<Borrowed, ErrorBody> {
         let halted = |why: &dyn std::fmt::Display| {
             let Attachment { topic, plugin, .. } = &self.attachment;
             let message = format!("plugin {plugin} on topic {topic} cannot run: {why}");
@@ -69,7 +73,7 @@ impl Stage {
     }
 
     /// Adds what a batch came to, whose bytes went in and came out.
-    pub(super) fn count(&self, counts: &Counts, bytes_in: usize, bytes_out: usize) {
+    pub(crate) fn count(&self, counts: &Counts, bytes_in: usize, bytes_out: usize) {
         let stats = &mut self.told().stats;
         stats.bytes_in += bytes_in as u64;
         stats.bytes_out += bytes_out as u64;
@@ -79,22 +83,37 @@ impl Stage {
     }
 
     /// Adds records on which this stage failed.
-    pub(super) fn count_failures(&self, failed: u64, dead_lettered: u64) {
+    pub(crate) fn count_failures(&self, failed: u64, dead_lettered: u64) {
         let stats = &mut self.told().stats;
         stats.failed += failed;
         stats.dead_lettered += dead_lettered;
     }
 
     /// Remembers why a record failed, for the operator.
-    pub(super) fn failed(&self, reason: &str) {
+    pub(crate) fn failed(&self, reason: &str) {
         self.told().last_error = Some(reason.to_owned());
     }
 
-    /// How it does.
-    pub(crate) fn status(&self) -> AttachmentStatus {
+    /// Why it no longer runs, if it failed too often in a row.
+    pub(crate) fn paused(&self) -> Option<String> {
+        self.told().paused.clone()
+    }
+
+    /// Lets it run again.
+    pub(crate) fn resume(&self) {
+        let mut told = self.told();
+        told.failed_in_row = 0;
+        told.paused = None;
+    }
+
+    /// How it does, and on which partitions if not on all.
+    pub(crate) fn status(&self, partitions: &[PartitionId]) -> AttachmentStatus {
         let told = self.told();
         AttachmentStatus {
             attachment: self.attachment.clone(),
+            partitions: partitions.to_vec(),
+            paused: told.paused.clone(),
+            derived: Vec::new(),
             stats: told.stats,
             last_error: told.last_error.clone().or_else(|| self.plugin.as_ref().err().cloned()),
             log: told.lines.iter().cloned().collect(),
@@ -105,9 +124,11 @@ impl Stage {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ran(&self, records: u32, took: Duration, error: Option<&RunError>, journal: Journal) {
+    fn ran(&self, records: u32, took: Duration, error: Option<&RunError>, instance: &mut Instance) {
         let name = &self.attachment.plugin;
+        let (journal, memory) = (instance.take_journal(), instance.memory().get());
         let mut told = self.told();
+        told.stats.memory = told.stats.memory.max(memory);
         told.stats.batches += 1;
         told.stats.records += u64::from(records);
         told.stats.busy_ns += u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -115,6 +136,16 @@ impl Stage {
             told.stats.traps += 1;
             told.last_error = Some(error.to_string());
             tracing::warn!(plugin = %name, topic = %self.attachment.topic, %error, "plugin failed");
+            told.failed_in_row = told.failed_in_row.saturating_add(1);
+            let limit = self.attachment.limits.failures;
+            if limit > 0 && told.failed_in_row >= limit && told.paused.is_none() {
+                let topic = &self.attachment.topic;
+                let reason = format!("plugin {name} failed {limit} times in a row, last: {error}");
+                tracing::error!(plugin = %name, %topic, reason, "plugin paused: attach it anew");
+                told.paused = Some(reason);
+            }
+        } else {
+            told.failed_in_row = 0;
         }
         for line in journal.lines {
             tracing::info!(plugin = %name, level = %line.level, "{}", line.message);
@@ -130,7 +161,7 @@ impl Stage {
 }
 
 /// An instance while it runs; it goes back when dropped.
-pub(super) struct Borrowed {
+pub(crate) struct Borrowed {
     stage: Arc<Stage>,
     instance: Option<Instance>,
 }
@@ -145,13 +176,27 @@ impl apply::Stage for Borrowed {
     }
 
     fn run(&mut self, columns: &mut Columns, context: &RunContext) -> Result<Outcome, RunError> {
+        self.run_with(columns, context, &mut None)
+    }
+}
+
+impl Borrowed {
+    /// As [`apply::Stage::run`], with a state for the plugin.
+    pub(crate) fn run_with(
+        &mut self,
+        columns: &mut Columns,
+        context: &RunContext,
+        state: &mut Option<Box<dyn State>>,
+    ) -> Result<Outcome, RunError> {
+        if let Some(reason) = self.stage.paused() {
+            return Err(RunError::Paused { reason });
+        }
         let Some(instance) = &mut self.instance else {
             return Err(RunError::Trapped { message: "there is no instance".to_owned() });
         };
         let (records, started) = (columns.len(), Instant::now());
-        let outcome = instance.run(columns, context);
-        let journal = instance.take_journal();
-        self.stage.ran(records, started.elapsed(), outcome.as_ref().err(), journal);
+        let outcome = instance.run_with(columns, context, state);
+        self.stage.ran(records, started.elapsed(), outcome.as_ref().err(), instance);
         outcome
     }
 }

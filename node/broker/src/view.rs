@@ -1,10 +1,10 @@
-//! The view: the latest record of every key, in a database beside the logs.
+//! The view of an internal topic: the latest record of every key, in a database beside the logs.
 //!
 //! It makes starting short: only what the log has behind it is replayed. It is written in one
 //! durable transaction now and then, after the records it takes are durable in the log; whatever is
 //! wrong with it, the log has everything, and the view is made anew.
 //!
-//! `groups.redb` is a redb database. Table `records` has keys and values as they are in the log,
+//! Its file is a redb database. Table `records` has keys and values as they are in the log,
 //! without those that are gone. Table `meta` has one row, `at`: the format's version, which life of
 //! the log this is a view of, and the offset up to which it was applied.
 
@@ -29,7 +29,7 @@ const CACHE: ByteSize = ByteSize::mib(1);
 
 /// Why the view could not be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ViewError {
+pub(crate) enum ViewError {
     /// The file cannot be opened or removed.
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
@@ -46,7 +46,7 @@ pub(super) enum ViewError {
 
 impl ViewError {
     /// Whether all that is wrong is that there is no room.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         let error = match self {
             ViewError::File { source, .. } => source,
             ViewError::Database(error) => match &**error {
@@ -66,23 +66,23 @@ impl<E: Into<redb::Error>> From<E> for ViewError {
 }
 
 /// A key with its latest value; `None` if it is gone.
-pub(super) type Row = (Bytes, Option<Bytes>);
+pub(crate) type Row = (Bytes, Option<Bytes>);
 
 /// The view of one life of the log. Everything here blocks.
-pub(super) struct View {
+pub(crate) struct View {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     incarnation: Incarnation,
     /// Opened when it is first needed; closed after a failure.
-    database: Option<Database>,
+    database: Option<Arc<Database>>,
 }
 
 impl View {
-    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf, incarnation: Incarnation) -> View {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf, incarnation: Incarnation) -> View {
         View { disk, path, incarnation, database: None }
     }
 
-    pub(super) fn exists(&self) -> Result<bool, ViewError> {
+    pub(crate) fn exists(&self) -> Result<bool, ViewError> {
         self.disk.exists(&self.path).map_err(|source| self.failed("look for", source))
     }
 
@@ -90,7 +90,7 @@ impl View {
     ///
     /// # Errors
     /// If it is damaged, or a view of something else.
-    pub(super) fn applied(&mut self) -> Result<Offset, ViewError> {
+    pub(crate) fn applied(&mut self) -> Result<Offset, ViewError> {
         let incarnation = self.incarnation;
         self.with(|database| {
             let transaction = database.begin_read()?;
@@ -109,7 +109,7 @@ impl View {
     }
 
     /// Shows every row, in the order of their keys, until `see` says that it is enough.
-    pub(super) fn each(
+    pub(crate) fn each(
         &mut self,
         mut see: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), ViewError> {
@@ -126,7 +126,7 @@ impl View {
     }
 
     /// Takes up what the log has up to `applied`, all or nothing; durable on return.
-    pub(super) fn write<'r>(
+    pub(crate) fn write<'r>(
         &mut self,
         rows: impl IntoIterator<Item = (&'r Bytes, &'r Option<Bytes>)>,
         applied: Offset,
@@ -155,7 +155,7 @@ impl View {
     }
 
     /// Closes and removes it.
-    pub(super) fn remove(&mut self) -> Result<(), ViewError> {
+    pub(crate) fn remove(&mut self) -> Result<(), ViewError> {
         self.close();
         match self.disk.remove_file(&self.path) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -166,7 +166,7 @@ impl View {
     fn close(&mut self) {
         let database = self.database.take();
         if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-            tracing::warn!("the view of the groups' records could not be closed in order");
+            tracing::warn!("a view could not be closed in order");
         }
     }
 
@@ -181,10 +181,22 @@ impl View {
     ) -> Result<T, ViewError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.open()?,
+            None => Arc::new(self.open()?),
         };
         let database = self.database.insert(database);
         catch_unwind(AssertUnwindSafe(|| act(database))).unwrap_or(Err(ViewError::Panicked))
+    }
+
+    /// Reads beside whoever writes; the file stays open while it lives.
+    ///
+    /// # Errors
+    /// If the database cannot be opened.
+    pub(crate) fn reader(&mut self) -> Result<ViewReader, ViewError> {
+        self.with(|_| Ok(()))?;
+        match &self.database {
+            Some(database) => Ok(ViewReader { database: database.clone() }),
+            None => Err(ViewError::Unusable("it was closed".to_owned())),
+        }
     }
 
     /// Opens the database, or makes it, and verifies all of it.
@@ -198,7 +210,7 @@ impl View {
             builder.set_cache_size(CACHE.as_usize());
             let mut database = builder.create_with_backend(backend)?;
             if existed && !database.check_integrity()? {
-                tracing::info!(path = %self.path.display(), "the view of the groups was repaired");
+                tracing::info!(path = %self.path.display(), "a view was repaired");
             }
             Ok(database)
         }));
@@ -207,6 +219,56 @@ impl View {
             self.disk.sync_dir(folder).map_err(open)?;
         }
         Ok(database)
+    }
+}
+
+/// Reads a view, row by row.
+pub(crate) struct ViewReader {
+    database: Arc<Database>,
+}
+
+impl ViewReader {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+        self.with(|database| {
+            let Some(records) = table(database)? else { return Ok(None) };
+            Ok(records.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
+        })
+    }
+
+    /// At most `limit` rows from the key `from` on, in order of their keys.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn from(&self, from: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, ViewError> {
+        self.with(|database| {
+            let Some(records) = table(database)? else { return Ok(Vec::new()) };
+            let mut rows = Vec::new();
+            for row in records.range(from..)?.take(limit) {
+                let (key, value) = row?;
+                let copy = Bytes::copy_from_slice;
+                rows.push((copy(key.value()), copy(value.value())));
+            }
+            Ok(rows)
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, ViewError>) -> Result<T, ViewError> {
+        catch_unwind(AssertUnwindSafe(|| act(&self.database))).unwrap_or(Err(ViewError::Panicked))
+    }
+}
+
+type Records = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The records; `None` before the first were written.
+fn table(database: &Database) -> Result<Option<Records>, ViewError> {
+    match database.begin_read()?.open_table(RECORDS) {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
