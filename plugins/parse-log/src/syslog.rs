@@ -5,7 +5,7 @@
 
 /// Largest facility times eight plus severity.
 const MAX_PRIORITY: u32 = 191;
-const MONTHS: [&str; 12] =
+pub(crate) const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// What a line says; what it does not say is empty.

@@ -37,14 +37,14 @@ impl<'a, 'b> Object<'a, 'b> {
     }
 
     /// A text, unless it is empty.
-    fn some(&mut self, name: &str, text: &str) {
+    pub(crate) fn some(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
             self.text(name, text);
         }
     }
 
     /// A number where the text is one, else the text; nothing where it is empty.
-    fn number(&mut self, name: &str, text: &str) {
+    pub(crate) fn number(&mut self, name: &str, text: &str) {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         let plain = text.len() <= MAX_DIGITS && (text.len() == 1 || !text.starts_with('0'));
         if text.is_empty() || !digits || !plain {

@@ -48,6 +48,34 @@ fn listed_texts_go_to_their_topics_and_others_to_the_default_or_nowhere() {
 }
 
 #[test]
+fn rules_are_tried_in_order_behind_the_list() {
+    let config = r#"{"field": "v", "to": "topic", "default": "rest", "missing": "default",
+        "topics": {"500": "exact"}, "rules": [
+        {"from": 500, "topic": "high"}, {"from": -1.5, "below": 500, "topic": "middle"},
+        {"below": -100, "topic": "low"}, {"prefix": "a.", "topic": "a"}, {"prefix": "a", "topic": "b"}]}"#;
+    let mut plugin = tester(config);
+    for (value, topic) in [
+        ("500", "exact"),
+        ("5e2", "high"),
+        ("499.9", "middle"),
+        ("-1.5", "middle"),
+        ("-2", "rest"),
+        ("-1e3", "low"),
+        ("\"600\"", "rest"),
+        ("\"a.x\"", "a"),
+        ("\"a\"", "b"),
+        ("\"A\"", "rest"),
+        ("true", "rest"),
+        ("null", "rest"),
+    ] {
+        let puts = plugin.apply_one(&Input::value(format!(r#"{{"v":{value}}}"#))).unwrap();
+        assert_eq!(puts[0].topic.as_deref(), Some(topic), "{value}");
+    }
+    let missing = plugin.apply_one(&Input::value("{}")).unwrap();
+    assert_eq!(missing[0].topic.as_deref(), Some("rest"));
+}
+
+#[test]
 fn a_mixed_batch_keeps_its_order_and_its_failures() {
     let mut plugin = tester(&format!("{TOPICS}}}"));
     let values = [r#"{"site":"b"}"#, r#"{"site":"a"}"#, r#"{"site":[]}"#, "{}", r#"{"site":1}"#];
@@ -81,6 +109,24 @@ fn refuses_configurations_with_the_reason() {
         (r#"{"field": "a", "to": "topic", "topics": {"x": "a"}, "default": ".."}"#, "`..`"),
         (r#"{"field": "a", "to": "partition", "default": "x"}"#, "`to`: `topic` only"),
         (r#"{"field": "a", "to": "partition", "topic": {}}"#, "unknown field `topic`"),
+        (r#"{"field": "a", "to": "partition", "missing": "default"}"#, "`to`: `topic` only"),
+        (
+            r#"{"field": "a", "to": "topic", "topics": {"x": "a"}, "missing": "default"}"#,
+            "needs `default`",
+        ),
+        (r#"{"field": "a", "to": "topic", "rules": [{"topic": "x"}]}"#, "needs `prefix`, `from`"),
+        (
+            r#"{"field": "a", "to": "topic", "rules": [{"topic": "x", "prefix": "a", "from": 1}]}"#,
+            "give one",
+        ),
+        (
+            r#"{"field": "a", "to": "topic", "rules": [{"topic": "x", "from": 2, "below": 2}]}"#,
+            "no number is",
+        ),
+        (
+            r#"{"field": "a", "to": "topic", "rules": [{"topic": "x y", "from": 2}]}"#,
+            "no topic name",
+        ),
         (r#"{"field": "", "to": "partition"}"#, "must not be empty"),
     ] {
         let reason = Tester::<RouteByField>::transform(config).err().expect(config);

@@ -158,3 +158,39 @@ fn hash_maps_need_no_seed() {
     assert_eq!(map.get("a"), Some(&1));
     assert_ne!(murmur2(b"a"), murmur2(b"b"));
 }
+
+/// Counts records in its state, looks one up in its table, and does what its value says.
+struct Counter;
+
+impl Transform for Counter {
+    type Config = NoConfig;
+
+    fn configure(_: NoConfig) -> Result<Self, String> {
+        Ok(Counter)
+    }
+
+    fn apply(&mut self, record: &Record<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+        let count = state::get_as::<u32>(b"count")?.unwrap_or(0) + 1;
+        state::put_as(b"count", &count)?;
+        if record.bytes()? == b"reject" {
+            return Err(Failure::reject_batch("told to reject"));
+        }
+        let place = state::lookup(b"place").unwrap_or_default();
+        let (place, time) = (String::from_utf8_lossy(&place), state::stream_time());
+        out.replace_value(format!("{count} {place} {time:?}").as_bytes());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_tester_has_the_state_of_the_hook_derive() {
+    let mut counter = Tester::<Counter>::transform("").unwrap().with_table("place", "shelf");
+    let said = |puts: Result<Vec<crate::testing::Put>, String>| puts.unwrap()[0].text().to_owned();
+    assert_eq!(said(counter.apply_one(&Input::value(""))), "1 shelf None");
+    assert_eq!(said(counter.apply_one(&Input::value("").at(7))), "2 shelf Some(7)");
+    let rejected = counter.apply(&["", "", "reject"].map(Input::value));
+    assert_eq!(rejected, Err(Refused::Rejected("told to reject".into())));
+    counter.renew();
+    assert_eq!(said(counter.apply_one(&Input::value("").at(3))), "3 shelf Some(7)");
+    assert_eq!(counter.store().entries().count(), 1);
+}

@@ -48,6 +48,10 @@
 //! - [`json`]: one field of a JSON value, read or replaced, without parsing the rest.
 //! - [`partition_for_key`]: the partition that Kafka's clients would choose.
 //! - [`info!`] and its siblings, [`count`]: log lines and counters, under the plugin's name.
+//! - [`state`]: a key-value store that outlives the batch, at the hook `derive`; on it [`window`]
+//!   (tumbling, hopping, sessions) and [`dedup`].
+//! - For configurations: [`Span`] (`"5m"`), [`By`] (key, value or a field), [`number`] (a number in
+//!   JSON, CSV or text).
 //! - [`testing`]: runs a plugin on the developer's machine, with plain `cargo test`.
 //!
 //! # What a plugin does not have
@@ -59,26 +63,34 @@
 //! A panic is reported with its text, fails the records at hand, and costs a new instance.
 
 mod answer;
+mod by;
+pub mod dedup;
 mod failure;
 mod guest;
 mod hash;
 mod host;
 pub mod json;
+pub mod number;
 mod output;
 mod record;
+mod span;
+pub mod state;
 pub mod testing;
+pub mod window;
 
 #[doc(hidden)]
 pub mod bindings;
 
 pub use bindings::types::Columns;
+pub use by::By;
 pub use failure::Failure;
 pub use guest::{Filter, NoConfig, Partition, Transform};
-pub use hash::{murmur2, partition_for_key};
+pub use hash::{murmur2, murmur3, partition_for_key};
 pub use host::{Level, count, log};
 pub use output::{Emit, HeaderRef, Output, ValueWriter};
 pub use record::{Headers, Record};
 pub use serde_json;
+pub use span::Span;
 
 /// A hash map that does without randomness, which a plugin has none of.
 pub type HashMap<K, V> = std::collections::HashMap<
@@ -90,9 +102,9 @@ pub type HashMap<K, V> = std::collections::HashMap<
 /// Everything that a plugin commonly uses.
 pub mod prelude {
     pub use crate::{
-        Columns, Emit, Failure, Filter, HashMap, HeaderRef, NoConfig, Output, Partition, Record,
-        Transform, count, export_filter, export_partition, export_transform, json,
-        partition_for_key,
+        By, Columns, Emit, Failure, Filter, HashMap, HeaderRef, NoConfig, Output, Partition,
+        Record, Span, Transform, count, export_filter, export_partition, export_transform, json,
+        partition_for_key, state,
     };
 }
 

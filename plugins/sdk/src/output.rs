@@ -76,6 +76,11 @@ impl ValueWriter<'_> {
         crate::json::write_string(self.column, text);
     }
 
+    /// Appends a number as JSON; one that is not finite as `null`.
+    pub fn put_json_number(&mut self, number: f64) {
+        crate::json::write_number(self.column, number);
+    }
+
     /// Takes back everything written to this value.
     pub fn clear(&mut self) {
         self.column.truncate(self.start);

@@ -128,9 +128,18 @@ impl<'a> Record<'a> {
 
     /// A number that looks random, and is the same whenever the same batch is run.
     pub fn random(&self) -> u64 {
-        // splitmix64, one step for each record.
-        let step = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut z = self.context.seed.wrapping_add(step.wrapping_mul(u64::from(self.index) + 1));
+        self.step(u64::from(self.index) + 1)
+    }
+
+    /// As [`random`](Record::random), one number for all records of the batch.
+    pub fn batch_random(&self) -> u64 {
+        self.step(0)
+    }
+
+    /// A step of splitmix64.
+    fn step(&self, step: u64) -> u64 {
+        let step = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(step);
+        let mut z = self.context.seed.wrapping_add(step);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

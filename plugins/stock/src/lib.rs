@@ -1,9 +1,16 @@
 //! The stock plugins, compiled to components and embedded.
 //!
-//! Each is documented in its own crate, configuration included: `threshold`, `route-by-field`,
-//! `redact`, `parse-log`. This crate holds their bytes; it runs nothing.
+//! Each is documented in its own crate, configuration included; `plugins/README.md` lists them. This
+//! crate holds their bytes, compressed; it runs nothing.
+
+mod archive;
+mod list;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+
+use list::ALL;
 
 /// A plugin that comes with every node.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +21,25 @@ pub struct StockPlugin {
     pub summary: &'static str,
     /// What kind of plugin it is.
     pub kind: StockKind,
+    /// Whether it keeps a state, or reads a table, and so works at the hook `derive` only.
+    pub needs_state: bool,
     /// A small configuration that works, as JSON.
     pub example: &'static str,
-    /// The component.
-    pub component: &'static [u8],
+}
+
+impl StockPlugin {
+    /// The component. All of them are decompressed for it, which takes some milliseconds and a few
+    /// megabytes.
+    #[must_use]
+    pub fn component(&self) -> Vec<u8> {
+        archive::open()[archive::place(self.name)].to_vec()
+    }
+
+    /// The size of the component in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        archive::place(self.name).len()
+    }
 }
 
 /// What a plugin may do.
@@ -38,37 +60,6 @@ impl fmt::Display for StockKind {
     }
 }
 
-static ALL: [StockPlugin; 4] = [
-    StockPlugin {
-        name: "parse-log",
-        summary: "turns syslog and sshd lines into JSON fields",
-        kind: StockKind::Transform,
-        example: r#"{"on_mismatch": "keep"}"#,
-        component: include_bytes!(env!("PARSE_LOG")),
-    },
-    StockPlugin {
-        name: "redact",
-        summary: "masks secrets, IP addresses and mail addresses in text",
-        kind: StockKind::Transform,
-        example: r#"{"kinds": ["secrets", "email"], "mask": "***"}"#,
-        component: include_bytes!(env!("REDACT")),
-    },
-    StockPlugin {
-        name: "route-by-field",
-        summary: "chooses partition or topic by a JSON field",
-        kind: StockKind::Transform,
-        example: r#"{"field": "device.site", "to": "partition"}"#,
-        component: include_bytes!(env!("ROUTE_BY_FIELD")),
-    },
-    StockPlugin {
-        name: "threshold",
-        summary: "keeps records whose number lies outside a band, with bands per key",
-        kind: StockKind::Filter,
-        example: r#"{"field": "value", "low": 10, "high": 90}"#,
-        component: include_bytes!(env!("THRESHOLD")),
-    },
-];
-
 /// Every stock plugin, by name.
 pub fn all() -> &'static [StockPlugin] {
     &ALL
@@ -77,56 +68,4 @@ pub fn all() -> &'static [StockPlugin] {
 /// The stock plugin of that name.
 pub fn find(name: &str) -> Option<&'static StockPlugin> {
     ALL.iter().find(|plugin| plugin.name == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use tidegate_plugin_parse_log::ParseLog;
-    use tidegate_plugin_redact::Redact;
-    use tidegate_plugin_route_by_field::RouteByField;
-    use tidegate_plugin_sdk::testing::Tester;
-    use tidegate_plugin_threshold::Threshold;
-
-    use super::*;
-
-    /// The first bytes of every component: the magic number, and the component layer.
-    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
-    const MOST: usize = 300 * 1024;
-
-    #[test]
-    fn each_is_a_small_component() {
-        for plugin in all() {
-            let size = plugin.component.len();
-            assert!(plugin.component.starts_with(COMPONENT), "{}", plugin.name);
-            assert!(size < MOST, "{} has {size} bytes", plugin.name);
-        }
-    }
-
-    #[test]
-    fn examples_are_accepted() {
-        let names = [
-            example("parse-log", Tester::<ParseLog>::transform),
-            example("redact", Tester::<Redact>::transform),
-            example("route-by-field", Tester::<RouteByField>::transform),
-            example("threshold", Tester::<Threshold>::filter),
-        ];
-        assert_eq!(names.as_slice(), all().iter().map(|plugin| plugin.name).collect::<Vec<_>>());
-    }
-
-    fn example<P>(name: &'static str, configure: fn(&str) -> Result<P, String>) -> &'static str {
-        let example = find(name).unwrap().example;
-        if let Err(reason) = configure(example) {
-            panic!("{name}: {example}: {reason}");
-        }
-        name
-    }
-
-    #[test]
-    fn names_are_found_and_sorted() {
-        assert!(all().is_sorted_by_key(|plugin| plugin.name));
-        for plugin in all() {
-            assert_eq!(find(plugin.name).map(|found| found.summary), Some(plugin.summary));
-        }
-        assert!(find("none").is_none());
-    }
 }

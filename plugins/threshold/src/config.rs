@@ -2,9 +2,8 @@
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::json::Path;
+use tidegate_plugin_sdk::number::{Format, Setting, Source};
 use tidegate_plugin_sdk::prelude::*;
-
-use crate::number::Source;
 
 /// The configuration as written; see the crate's page.
 #[derive(Deserialize)]
@@ -19,15 +18,6 @@ pub struct Config {
     high: Option<f64>,
     #[serde(default)]
     per_key: HashMap<String, Limits>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Default)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    #[default]
-    Json,
-    Csv,
-    Text,
 }
 
 #[derive(Deserialize)]
@@ -67,25 +57,8 @@ impl Band {
 impl Config {
     /// Where the number is to be found.
     pub(crate) fn source(&self) -> Result<Source, String> {
-        let only = |set: bool, name: &str, format: &str| match set {
-            true => Err(format!("`{name}` is for format {format} only")),
-            false => Ok(()),
-        };
-        only(self.format != Format::Json && self.field.is_some(), "field", "json")?;
-        only(self.format != Format::Csv && self.column.is_some(), "column", "csv")?;
-        only(self.format != Format::Csv && self.delimiter.is_some(), "delimiter", "csv")?;
-        Ok(match self.format {
-            Format::Json => self.field.clone().map_or(Source::Json, Source::Field),
-            Format::Text => Source::Text,
-            Format::Csv => {
-                let delimiter = u8::try_from(self.delimiter.unwrap_or(','))
-                    .ok()
-                    .filter(|d| d.is_ascii() && *d != b'"')
-                    .ok_or("`delimiter` must be one ASCII character, and no quote")?;
-                let column = self.column.ok_or("format csv needs `column`, counted from 0")?;
-                Source::Csv { column, delimiter }
-            }
-        })
+        let Config { format, column, delimiter, .. } = *self;
+        Setting { format, field: self.field.clone(), column, delimiter }.source()
     }
 
     /// The band of most records, and those of single keys.

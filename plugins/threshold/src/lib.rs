@@ -26,16 +26,15 @@
 //! with the reason; the attachment's policy decides what becomes of it.
 
 mod config;
-mod number;
 #[cfg(test)]
 mod tests;
 
 use std::str;
 
+use tidegate_plugin_sdk::number::Source;
 use tidegate_plugin_sdk::prelude::*;
 
 use config::{Band, Config};
-use number::Source;
 
 /// The plugin.
 pub struct Threshold {

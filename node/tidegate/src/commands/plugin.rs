@@ -91,7 +91,7 @@ pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failu
 fn component(name: &PluginName, file: Option<&Path>) -> Result<Bytes, Failure> {
     match file {
         None => stock::find(name.as_str())
-            .map(|plugin| Bytes::from_static(plugin.component))
+            .map(|plugin| Bytes::from(plugin.component()))
             .ok_or_else(|| {
                 let names: Vec<_> = stock::all().iter().map(|plugin| plugin.name).collect();
                 Failure::new(
@@ -134,7 +134,7 @@ async fn list(context: &Context, with_stock: bool) -> Result<(), Failure> {
         .map(|plugin| StockView {
             name: plugin.name,
             kind: plugin.kind.to_string(),
-            bytes: plugin.component.len(),
+            bytes: plugin.size(),
             summary: plugin.summary,
             example_config: plugin.example,
         })

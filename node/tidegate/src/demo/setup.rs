@@ -68,7 +68,7 @@ async fn attach(edge: &Client, stream: &Stream, topic: &TopicName) -> Result<(),
             Failure::new(Exit::Failed, format!("there is no stock plugin {}", plugin.name))
         })?;
         let plugin_name: PluginName = name(plugin.name)?;
-        edge.install_plugin(plugin_name.clone(), stock.component)
+        edge.install_plugin(plugin_name.clone(), stock.component())
             .await
             .map_err(|error| failed(&format!("install plugin {}", plugin.name), &error))?;
         let request = AttachRequest {

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use path::{Path, PathError};
 pub use scan::MAX_DEPTH;
-pub use text::{number, text, write_string};
+pub use text::{number, text, write_number, write_string};
 
 use scan::{Place, Scanner};
 

@@ -110,6 +110,25 @@ fn texts_and_numbers_follow_json() {
     }
 }
 
+#[test]
+fn numbers_are_written_as_people_do() {
+    for (number, text) in [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (-3.0, "-3"),
+        (0.1, "0.1"),
+        (1e20, "100000000000000000000"),
+        (1e21, "1e21"),
+        (-2.5e-9, "-2.5e-9"),
+        (f64::NAN, "null"),
+        (f64::NEG_INFINITY, "null"),
+    ] {
+        let mut out = vec![];
+        write_number(&mut out, number);
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+    }
+}
+
 /// JSON of every shape, with names that need escapes.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -225,6 +244,14 @@ proptest! {
                 prop_assert!(!raw.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_written_as_serde_reads_them(n in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
+        let mut out = vec![];
+        write_number(&mut out, n);
+        prop_assert_eq!(serde_json::from_slice::<f64>(&out).unwrap(), n);
+        prop_assert_eq!(number(&out), Some(n));
     }
 
     #[test]

@@ -25,6 +25,22 @@ pub fn number(raw: &[u8]) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
+/// Appends a number as JSON; one that is not finite, which JSON has none for, as `null`.
+///
+/// It reads as the same number again. Whole numbers are written without a point.
+pub fn write_number(out: &mut Vec<u8>, number: f64) {
+    use std::io::Write;
+    let size = number.abs();
+    let written = match size {
+        _ if !number.is_finite() => write!(out, "null"),
+        0.0 => write!(out, "0"),
+        // Written out, these would be rows of zeros.
+        _ if !(1e-7..1e21).contains(&size) => write!(out, "{number:e}"),
+        _ => write!(out, "{number}"),
+    };
+    debug_assert!(written.is_ok(), "a vector takes everything");
+}
+
 /// Whether the inner bytes of a JSON string spell `name`.
 pub(super) fn same_string(inner: &[u8], name: &str) -> bool {
     if !inner.contains(&b'\\') {

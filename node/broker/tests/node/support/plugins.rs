@@ -75,7 +75,7 @@ impl TestNode {
 
     /// Installs a stock plugin under its own name.
     pub async fn install_stock(&self, name: &str) {
-        self.install(name, tidegate_stock_plugins::find(name).unwrap().component).await;
+        self.install(name, tidegate_stock_plugins::find(name).unwrap().component()).await;
     }
 
     pub async fn attach(&self, attach: Attach<'_>) -> Attachment {
