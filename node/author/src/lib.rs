@@ -19,7 +19,6 @@ mod project;
 mod records;
 mod run;
 mod snapshot;
-mod state;
 mod template;
 mod tools;
 
@@ -30,7 +29,6 @@ pub use manifest::{Manifest, ManifestError, Step, TestPlan};
 pub use measure::{MeasureError, Measured, Plan, measure};
 pub use project::{Built, MANIFEST, Project};
 pub use records::{Form, ReadRecordsError, TestRecord, read_records};
-pub use run::{Fate, Run, RunOptions, run};
+pub use run::{Run, RunOptions, Table, run};
 pub use snapshot::{Difference, compare};
-pub use state::{MemoryState, STATE_LIMIT, Table};
 pub use template::{Language, NewError, Template};

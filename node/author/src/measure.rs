@@ -12,7 +12,7 @@ use tidegate_types::Timestamp;
 use crate::component::{ComponentizeError, componentize};
 use crate::host::{Bench, BenchError};
 use crate::records::TestRecord;
-use crate::state::{MemoryState, Table};
+use crate::run::{Table, new_state};
 
 static IDENTITY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/identity.wasm"));
 
@@ -105,7 +105,7 @@ pub fn measure(
     let mut columns = Columns::new();
     // The first round of each only warms up.
     for round in 0..=ROUNDS {
-        let state = plan.state.then(|| MemoryState::new(plan.table.clone()));
+        let state = plan.state.then(|| new_state(plan.table.as_ref()));
         let (time, failures) = run_round(plugin, &batches, plan, state.as_ref(), &mut columns)?;
         let (beside, _) = run_round(&mut identity, &batches, plan, None, &mut columns)?;
         if round > 0 {
@@ -194,6 +194,7 @@ fn run_round(
         }
         let mut lent = state.map(|state| {
             state.advance(last.millis());
+            state.begin();
             Box::new(state.clone()) as Box<dyn State>
         });
         let outcome = instance.run_with(columns, &context, &mut lent)?;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tidegate_metadata::{Command, Outcome};
 use tidegate_plugin::{InstallError, Limits, Plugin};
 use tidegate_types::{
-    Attachment, Canary, DeriveSpec, Hook, PartitionId, PluginHash, PluginLimits, PluginName,
-    PluginVersion, PoisonPolicy, Previous, TopicId, TopicName, limits,
+    Attachment, Canary, DeriveSpec, Hook, PartitionId, PluginHash, PluginName, PluginVersion,
+    PoisonPolicy, Previous, TopicId, TopicName, limits,
 };
 use tidegate_wire::{
     AttachRequest, AttachmentStatus, ErrorBody, ErrorCode, InstallReport, PluginDescription,
@@ -295,18 +295,13 @@ async fn try_configure(broker: &Arc<Broker>, attachment: Attachment) -> Result<(
             .plugins
             .load(&attachment.hash)
             .map_err(|e| error::internal("loading the plugin", &e))?;
-        let limits = limits_of(&attachment.limits);
+        let limits = Limits::from(&attachment.limits);
         plugin.instantiate(&attachment.config, limits).map(drop).map_err(|refusal| {
             let message = format!("plugin {}: {refusal}", attachment.plugin);
             ErrorBody::new(ErrorCode::InvalidPluginConfig, message)
         })
     });
     trying.await.map_err(|stopped| error::internal("trying the plugin", &stopped))?
-}
-
-pub(crate) fn limits_of(limits: &PluginLimits) -> Limits {
-    let PluginLimits { batch_time, memory, output, record_time, fan_out, log_lines, .. } = *limits;
-    Limits { batch_time, memory, output, record_time, fan_out, log_lines }
 }
 
 /// Puts what runs on the topic in line with the metadata. Attachments that did not change keep

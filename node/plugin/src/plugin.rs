@@ -12,7 +12,7 @@ use crate::guest::Guest;
 use crate::inspect::Inspected;
 use crate::instance::{Instance, RunError};
 use crate::ticker::Ticker;
-use tidegate_types::{PluginHash, PluginKind};
+use tidegate_types::{PluginHash, PluginKind, PluginLimits};
 
 /// What one instance of a plugin may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,15 @@ impl Default for Limits {
             fan_out: 1_000,
             log_lines: 256,
         }
+    }
+}
+
+/// What an attachment is granted, as far as the host enforces it.
+impl From<&PluginLimits> for Limits {
+    fn from(granted: &PluginLimits) -> Limits {
+        let PluginLimits { batch_time, memory, output, record_time, fan_out, log_lines, .. } =
+            *granted;
+        Limits { batch_time, memory, output, record_time, fan_out, log_lines }
     }
 }
 

@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate_plugin::apply::{self, Counts};
-use tidegate_plugin::{Columns, Instance, Needs, Outcome, Plugin, RunContext, RunError, State};
+use tidegate_plugin::{Columns, Instance, Limits, Needs, Outcome, Plugin, RunContext, RunError, State};
 use tidegate_types::{Attachment, PartitionId};
 use tidegate_wire::{AttachmentStatus, ErrorBody, ErrorCode, PluginStats};
-
-use crate::plugins::limits_of;
 
 /// Log lines of a plugin that are kept to be shown.
 const LINES_KEPT: usize = 20;
@@ -65,7 +63,7 @@ impl Stage {
             None => {
                 let plugin = self.plugin.as_ref().map_err(|why| halted(why))?;
                 plugin
-                    .instantiate(&self.attachment.config, limits_of(&self.attachment.limits))
+                    .instantiate(&self.attachment.config, Limits::from(&self.attachment.limits))
                     .map_err(|e| halted(&e))?
             }
         };

@@ -106,11 +106,12 @@ fn read_file(file: &Path) -> Result<Vec<TestRecord>, Failure> {
 
 /// As an attachment has them, unless something else is said.
 fn plugin_limits(args: &PluginRun, plan: &TestPlan) -> Limits {
-    let defaults = PluginLimits::default();
+    let granted = PluginLimits::default();
     Limits {
-        batch_time: args.time_limit.unwrap_or(defaults.batch_time),
-        memory: args.memory_limit.or(plan.memory_limit).unwrap_or(defaults.memory),
-        output: args.output_limit.unwrap_or(defaults.output),
+        batch_time: args.time_limit.unwrap_or(granted.batch_time),
+        memory: args.memory_limit.or(plan.memory_limit).unwrap_or(granted.memory),
+        output: args.output_limit.unwrap_or(granted.output),
+        ..Limits::from(&granted)
     }
 }
 

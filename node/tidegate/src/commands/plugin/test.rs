@@ -86,7 +86,7 @@ struct View<'a> {
 }
 
 fn report(output: Output, run: &Run, verdict: &str) -> Result<(), Failure> {
-    let records = run.fates.iter().map(|fate| &fate.0).collect();
+    let records = run.fates.iter().collect();
     let view = View { verdict, records, counters: &run.counters };
     output.print(&view, || {
         let counters =

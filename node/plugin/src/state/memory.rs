@@ -1,24 +1,27 @@
-//! A plugin's state in memory, as the hook derive keeps it for one partition.
+//! A state in memory, as the hook derive keeps it for one partition: for runs that leave nothing
+//! behind.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate_plugin::{State, StateEntry};
 use tidegate_types::ByteSize;
 
-/// Most bytes of keys and values that the state of one partition holds.
-pub const STATE_LIMIT: ByteSize = ByteSize::mib(256);
+use super::{State, StateEntry};
 
-/// The latest value of each key of a table.
-pub type Table = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
+/// Finds the value of a key of a table, or says why it cannot.
+pub type Lookup = Arc<dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String> + Send + Sync>;
 
-#[derive(Clone, Default, Debug)]
+#[derive(Default)]
 struct Inner {
     entries: BTreeMap<Vec<u8>, Entry>,
     bytes: u64,
+    limit: u64,
     time: Option<i64>,
-    table: Option<Table>,
+    table: Option<Lookup>,
+    /// What stood where this call wrote, oldest first.
+    before: Vec<(Vec<u8>, Option<Entry>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -28,21 +31,19 @@ struct Entry {
 }
 
 /// The state of one partition. A clone is the same state, seen from elsewhere.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone)]
 pub struct MemoryState(Arc<Mutex<Inner>>);
 
-/// What a state held at some moment.
-#[derive(Debug)]
-pub struct Saved(Inner);
-
 impl MemoryState {
-    /// An empty state, with the table that `lookup` reads.
+    /// An empty state that holds at most `limit` bytes of keys and values, with the table that
+    /// `lookup` reads.
     #[must_use]
-    pub fn new(table: Option<Table>) -> MemoryState {
-        MemoryState(Arc::new(Mutex::new(Inner { table, ..Inner::default() })))
+    pub fn new(limit: ByteSize, table: Option<Lookup>) -> MemoryState {
+        let inner = Inner { limit: limit.get(), table, ..Inner::default() };
+        MemoryState(Arc::new(Mutex::new(inner)))
     }
 
-    /// Moves the stream's time on; it never goes back.
+    /// Moves the stream's time on, in milliseconds; it never goes back.
     pub fn advance(&self, timestamp: i64) {
         let mut inner = self.lock();
         if timestamp >= 0 && inner.time.is_none_or(|time| time < timestamp) {
@@ -50,15 +51,17 @@ impl MemoryState {
         }
     }
 
-    /// What it holds now.
-    #[must_use]
-    pub fn save(&self) -> Saved {
-        Saved(self.lock().clone())
+    /// Begins a call: [`MemoryState::undo`] goes back to here.
+    pub fn begin(&self) {
+        self.lock().before.clear();
     }
 
-    /// Goes back to what it held.
-    pub fn restore(&self, saved: &Saved) {
-        *self.lock() = saved.0.clone();
+    /// Forgets what was written since the call began.
+    pub fn undo(&self) {
+        let mut inner = self.lock();
+        while let Some((key, before)) = inner.before.pop() {
+            inner.set(key, before);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -66,15 +69,39 @@ impl MemoryState {
     }
 }
 
+impl fmt::Debug for MemoryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.lock();
+        let mut shown = f.debug_struct("MemoryState");
+        shown.field("entries", &inner.entries.len()).field("bytes", &inner.bytes);
+        shown.finish_non_exhaustive()
+    }
+}
+
+fn size(key: &[u8], entry: &Entry) -> u64 {
+    (key.len() + entry.value.len()) as u64
+}
+
 impl Inner {
     fn live(&self, entry: &Entry) -> bool {
         entry.expires.is_none_or(|at| self.time.is_none_or(|now| now < at))
     }
 
-    fn remove(&mut self, key: &[u8]) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= (key.len() + entry.value.len()) as u64;
-        }
+    /// Puts an entry in place of what there is, which it gives back.
+    fn set(&mut self, key: Vec<u8>, entry: Option<Entry>) -> Option<Entry> {
+        let added = entry.as_ref().map_or(0, |entry| size(&key, entry));
+        let before = match entry {
+            Some(entry) => self.entries.insert(key.clone(), entry),
+            None => self.entries.remove(&key),
+        };
+        let removed = before.as_ref().map_or(0, |before| size(&key, before));
+        self.bytes = self.bytes + added - removed;
+        before
+    }
+
+    fn change(&mut self, key: Vec<u8>, entry: Option<Entry>) {
+        let before = self.set(key.clone(), entry);
+        self.before.push((key, before));
     }
 }
 
@@ -87,20 +114,19 @@ impl State for MemoryState {
 
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>, ttl: Option<u64>) -> Result<(), String> {
         let mut inner = self.lock();
-        inner.remove(&key);
-        let bytes = inner.bytes + (key.len() + value.len()) as u64;
-        if bytes > STATE_LIMIT.get() {
-            return Err(format!("the state would hold more than {STATE_LIMIT}"));
-        }
-        inner.bytes = bytes;
         let now = inner.time.unwrap_or(0);
-        let expires = ttl.map(|ttl| now.saturating_add_unsigned(ttl));
-        inner.entries.insert(key, Entry { value, expires });
+        let entry = Entry { value, expires: ttl.map(|ttl| now.saturating_add_unsigned(ttl)) };
+        let freed = inner.entries.get(&key).map_or(0, |before| size(&key, before));
+        if inner.bytes - freed + size(&key, &entry) > inner.limit {
+            let limit = ByteSize::bytes(inner.limit);
+            return Err(format!("its state is full: {limit} is the limit"));
+        }
+        inner.change(key, Some(entry));
         Ok(())
     }
 
     fn delete(&mut self, key: Vec<u8>) -> Result<(), String> {
-        self.lock().remove(&key);
+        self.lock().change(key, None);
         Ok(())
     }
 
@@ -129,9 +155,11 @@ impl State for MemoryState {
     }
 
     fn lookup(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        match &self.lock().table {
-            Some(table) => Ok(table.get(key).cloned()),
-            None => Err("no table is given: name its records with --table".to_owned()),
+        // Not under the lock: whoever looks it up may take long.
+        let table = self.lock().table.clone();
+        match table {
+            Some(table) => table(key),
+            None => Err("there is no table to look anything up in".to_owned()),
         }
     }
 }
@@ -140,13 +168,19 @@ impl State for MemoryState {
 mod tests {
     use super::*;
 
+    const LIMIT: ByteSize = ByteSize::mib(1);
+
+    fn empty() -> MemoryState {
+        MemoryState::new(LIMIT, None)
+    }
+
     fn put(state: &mut MemoryState, key: &str, value: &str, ttl: Option<u64>) {
         state.put(key.into(), value.into(), ttl).unwrap();
     }
 
     #[test]
     fn values_expire_by_the_streams_time_which_never_goes_back() {
-        let mut state = MemoryState::new(None);
+        let mut state = empty();
         assert_eq!(state.stream_time(), -1);
         state.advance(1_000);
         put(&mut state, "a", "1", Some(50));
@@ -162,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_scan_goes_on_where_the_last_one_ended() {
-        let mut state = MemoryState::new(None);
+        let mut state = empty();
         for key in ["a", "b1", "b2", "b3", "c"] {
             put(&mut state, key, key, None);
         }
@@ -181,19 +215,26 @@ mod tests {
 
     #[test]
     fn what_a_failed_call_wrote_is_forgotten_everywhere() {
-        let state = MemoryState::new(None);
+        let state = empty();
         let mut lent = state.clone();
         put(&mut lent, "a", "1", None);
-        let saved = state.save();
-        put(&mut lent, "a", "2", None);
-        state.restore(&saved);
-        assert_eq!(lent.get(b"a").unwrap().as_deref(), Some(b"1".as_slice()));
+        put(&mut lent, "c", "3", None);
+        state.begin();
+        for value in ["2", "3"] {
+            put(&mut lent, "a", value, None);
+            put(&mut lent, "b", value, None);
+        }
+        lent.delete(b"c".to_vec()).unwrap();
+        state.undo();
+        let left = [(b"a".to_vec(), b"1".to_vec()), (b"c".to_vec(), b"3".to_vec())];
+        assert_eq!(lent.scan(b"", None, 9).unwrap(), left);
+        assert_eq!(state.lock().bytes, 4);
     }
 
     #[test]
     fn it_is_bounded_and_says_so() {
-        let mut state = MemoryState::new(None);
-        let half = vec![0; STATE_LIMIT.as_usize() / 2];
+        let mut state = empty();
+        let half = vec![0; LIMIT.as_usize() / 2];
         state.put(b"a".to_vec(), half.clone(), None).unwrap();
         assert!(state.put(b"b".to_vec(), half.clone(), None).is_err());
         state.put(b"a".to_vec(), half, None).unwrap();
@@ -201,10 +242,10 @@ mod tests {
 
     #[test]
     fn a_table_is_read_and_its_absence_is_told() {
-        let table = BTreeMap::from([(b"k".to_vec(), b"v".to_vec())]);
-        let mut state = MemoryState::new(Some(Arc::new(table)));
+        let table: Lookup = Arc::new(|key| Ok((key == b"k").then(|| b"v".to_vec())));
+        let mut state = MemoryState::new(LIMIT, Some(table));
         assert_eq!(state.lookup(b"k").unwrap().as_deref(), Some(b"v".as_slice()));
         assert_eq!(state.lookup(b"x").unwrap(), None);
-        assert!(MemoryState::new(None).lookup(b"k").is_err());
+        assert!(empty().lookup(b"k").is_err());
     }
 }

@@ -3,10 +3,14 @@
 //! This module carries the calls across; what they do is the [`State`]'s business, which the caller
 //! of [`Instance::run_with`](crate::Instance::run_with) brings and gets back.
 
+mod memory;
+
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower};
 
 use crate::guest::Guest;
+
+pub use memory::{Lookup, MemoryState};
 
 /// Most entries that one scan may ask for.
 const MAX_SCAN: u32 = 10_000;
