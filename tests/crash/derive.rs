@@ -2,21 +2,22 @@
 //! the plugin are swapped: what comes out is what an independent computation makes of the input, each
 //! record once and in its order, and no count in the state is lost or counted twice.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_client::{Client, Delivery, ProducerConfig, ProducerRecord};
+use tidegate_client::ProducerRecord;
 use tidegate_test_guests::TALLY;
-use tidegate_tests::{Node, PATIENCE, Seed, eventually, files, scaled};
+use tidegate_tests::{Node, Seed, eventually, files, scaled};
 use tidegate_types::{
     DeriveSpec, Hook, PluginHash, PluginLimits, PoisonPolicy, TopicConfig, TopicName,
 };
 use tidegate_wire::AttachRequest;
 use tokio::sync::watch;
 
-const IN_FLIGHT: usize = 100;
+use crate::sending::send;
+
 const PARTITIONS: u32 = 2;
 
 /// One record in so many is one over which the plugin panics.
@@ -37,31 +38,18 @@ fn lines() -> Vec<String> {
     text.lines().map(|line| format!("{} {line}", words(line))).collect()
 }
 
-/// Produces until told to stop; all of it is acknowledged then.
-async fn produce(client: Client, stopped: watch::Receiver<bool>, acked: watch::Sender<usize>) {
-    let config = ProducerConfig { delivery_timeout: 2 * PATIENCE, ..ProducerConfig::default() };
-    let producer = client.producer(name("lines"), config).await.unwrap();
+/// How long the producer pauses after some records.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Record by record the lines, over and over, some of them poisoned.
+fn records() -> impl Fn(u64) -> ProducerRecord {
     let lines = lines();
-    let mut waiting: VecDeque<Delivery> = VecDeque::new();
-    for number in 0.. {
-        if *stopped.borrow() {
-            break;
-        }
+    move |number| {
+        let number = number as usize;
         let line = &lines[number % lines.len()];
         let word = line.split(' ').next().unwrap().to_owned();
-        let poison = if number % POISONED == 0 { "panic " } else { "" };
-        let record = ProducerRecord::new(format!("{poison}{line}")).with_key(word);
-        waiting.push_back(producer.send(record).await.unwrap());
-        if let Some(oldest) = (waiting.len() >= IN_FLIGHT).then(|| waiting.pop_front()).flatten() {
-            oldest.await.unwrap();
-            acked.send_modify(|acked| *acked += 1);
-        }
-        if number % 10 == 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-    for delivery in waiting {
-        delivery.await.unwrap();
+        let poison = if number.is_multiple_of(POISONED) { "panic " } else { "" };
+        ProducerRecord::new(format!("{poison}{line}")).with_key(word)
     }
 }
 
@@ -111,7 +99,10 @@ async fn every_record_is_derived_once_through_200_kills() {
 
     let (stop, stopped) = watch::channel(false);
     let (acked, mut progress) = watch::channel(0);
-    let producing = tokio::spawn(produce(node.client().await, stopped, acked));
+    let producing = {
+        let client = node.client().await;
+        tokio::spawn(async move { send(client, "lines", PAUSE, stopped, acked, records()).await })
+    };
     let kills = scaled(200);
     for kill in 0..kills {
         let seen = *progress.borrow();

@@ -2,18 +2,18 @@
 //! topic. A producer's retry meets outputs that were stored, or not, or in part; each of them must
 //! be there once all the same.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_client::{Client, Delivery, ProducerConfig, ProducerRecord};
+use tidegate_client::ProducerRecord;
 use tidegate_test_guests::HOSTILE;
 use tidegate_tests::{Node, PATIENCE, Seed, eventually, files, scaled};
 use tidegate_types::{Hook, PluginLimits, PoisonPolicy, TopicConfig, TopicName};
 use tidegate_wire::AttachRequest;
 use tokio::sync::watch;
 
-const IN_FLIGHT: usize = 100;
+use crate::sending::send;
 
 /// One record in so many fails in the plugin, where that is what it does.
 const POISONED: u64 = 23;
@@ -31,34 +31,8 @@ fn value(topic: &str, number: u64) -> String {
     format!("{}:{number}", if poison { "poison" } else { "good" })
 }
 
-/// Produces until told to stop; gives how many records were sent, all of them acknowledged.
-async fn produce(
-    client: Client,
-    topic: &'static str,
-    stopped: watch::Receiver<bool>,
-    acked: watch::Sender<u64>,
-) -> u64 {
-    let config = ProducerConfig { delivery_timeout: 2 * PATIENCE, ..ProducerConfig::default() };
-    let producer = client.producer(name(topic), config).await.unwrap();
-    let mut waiting: VecDeque<Delivery> = VecDeque::new();
-    let mut number = 0;
-    while !*stopped.borrow() {
-        let record = ProducerRecord::new(value(topic, number)).with_key("k");
-        waiting.push_back(producer.send(record).await.unwrap());
-        number += 1;
-        if let Some(oldest) = (waiting.len() >= IN_FLIGHT).then(|| waiting.pop_front()).flatten() {
-            oldest.await.unwrap();
-            acked.send_modify(|acked| *acked += 1);
-        }
-        if number % 10 == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-    for delivery in waiting {
-        delivery.await.unwrap();
-    }
-    number
-}
+/// How long the producers pause after some records.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often each value lies in a topic of one partition; checks that numbers do not fall.
 async fn stored(node: &Node, topic: &str) -> HashMap<String, u32> {
@@ -125,7 +99,8 @@ async fn what_plugins_send_elsewhere_survives_kill_9_exactly_once() {
         client.attach_plugin(request).await.unwrap();
         let (acked, counting) = watch::channel(0);
         let client = node.client().await;
-        producing.push(tokio::spawn(produce(client, topic, stopped.clone(), acked)));
+        let record = move |number| ProducerRecord::new(value(topic, number)).with_key("k");
+        producing.push(tokio::spawn(send(client, topic, PAUSE, stopped.clone(), acked, record)));
         progress.push(counting);
     }
     for cycle in 0..scaled(10) {

@@ -5,6 +5,7 @@
 
 mod derive;
 mod ingest;
+mod sending;
 
 use std::time::Duration;
 

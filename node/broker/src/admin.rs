@@ -259,7 +259,6 @@ impl Broker {
             }
             if let Some(topic) = broker.topics.remove(&name) {
                 broker.derive.refresh(&broker, &topic);
-                broker.topics.name_aliases(&topic);
             }
             let doing = "deleting the topic's logs";
             with_logs(&broker, doing, move |logs| logs.delete_topic(id)).await

@@ -10,9 +10,9 @@ use tidegate_plugin::hash_of;
 use tidegate_types::{PluginName, TopicId};
 use tidegate_wire::ErrorBody;
 
+use crate::Broker;
 use crate::leaving::Leaving;
 use crate::topic::{Partition, Topic};
-use crate::{Broker, error};
 
 /// A topic with a plugin that is attached at its hook read.
 #[derive(Clone)]
@@ -53,11 +53,7 @@ impl ReadAlias {
         range: FileRange,
     ) -> Result<Bytes, ErrorBody> {
         let leaving = Arc::new(Leaving::by_read(broker, &self.topic, &self.plugin)?);
-        let reading = tokio::task::spawn_blocking(move || range.read());
-        let batches = reading.await.map_err(|_| error::shutting_down())?;
-        let batches =
-            batches.map_err(|e| error::internal("reading what a plugin is to see", &e))?;
-        leaving.pass(partition, batches).await
+        leaving.pass_range(partition, range).await
     }
 }
 

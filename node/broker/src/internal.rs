@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidegate_types::{PartitionId, TopicConfig, TopicName};
+use tidegate_types::{
+    ByteSize, Cleanup, LogPolicy, PartitionId, RecordPolicy, TopicConfig, TopicName, limits,
+};
 use tidegate_wire::{ErrorBody, ErrorCode};
 
 use crate::admin::{self, NewTopic};
@@ -19,13 +22,29 @@ pub(crate) struct InternalTopic {
     pub(crate) name: &'static str,
     /// The file of its view, in the data folder.
     pub(crate) view: &'static str,
-    /// What it is made with.
-    pub(crate) config: fn() -> TopicConfig,
+    /// Segments are small, so that compaction gets at the records soon.
+    pub(crate) segment: ByteSize,
+    /// Largest batch.
+    pub(crate) max_batch: ByteSize,
 }
+
+/// How long a tombstone is kept for a view that is behind.
+pub(crate) const KEEP_TOMBSTONES: Duration = limits::DEFAULT_DELETE_RETENTION;
 
 impl InternalTopic {
     fn topic_name(&self) -> Result<TopicName, ErrorBody> {
         TopicName::new(self.name).map_err(|e| error::internal("naming an internal topic", &e))
+    }
+
+    fn config(&self) -> TopicConfig {
+        let policy = LogPolicy {
+            cleanup: Cleanup::Compact,
+            delete_retention: KEEP_TOMBSTONES,
+            ..LogPolicy::default()
+        };
+        let records = RecordPolicy { max_batch: self.max_batch, ..RecordPolicy::default() };
+        let segment = self.segment;
+        TopicConfig { partitions: 1, segment, policy, records, ..TopicConfig::default() }
     }
 
     /// The partition that holds the records; `None` if the topic was not made yet.
@@ -42,7 +61,7 @@ impl InternalTopic {
         if let Some(partition) = self.partition(broker) {
             return Ok(partition);
         }
-        let (name, config, broker) = (self.topic_name()?, (self.config)(), broker.clone());
+        let (name, config, broker) = (self.topic_name()?, self.config(), broker.clone());
         let unknown = error::unknown_partition(&name, PartitionId(0), 0);
         let topic = admin::whole(async move {
             let _guard = broker.changing.lock().await;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use tidegate_log::FileRange;
 use tidegate_plugin::apply::{ApplyError, Change, Origin};
 use tidegate_record::Batches;
 use tidegate_types::{Hook, PluginName, TopicName};
@@ -63,6 +64,25 @@ impl Leaving {
     ) -> Result<Bytes, ErrorBody> {
         let (this, partition) = (self.clone(), partition.clone());
         let running = tokio::task::spawn_blocking(move || this.run(&partition, &batches));
+        running.await.map_err(|stopped| error::internal("running plugins", &stopped))?
+    }
+
+    /// What is left of a range that was found, at the same offsets.
+    ///
+    /// # Errors
+    /// As [`Leaving::pass`], and if the range cannot be read.
+    pub(crate) async fn pass_range(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+        range: FileRange,
+    ) -> Result<Bytes, ErrorBody> {
+        let (this, partition) = (self.clone(), partition.clone());
+        let running = tokio::task::spawn_blocking(move || {
+            let batches = range.read();
+            let batches =
+                batches.map_err(|e| error::internal("reading what a plugin is to see", &e))?;
+            this.run(&partition, &batches)
+        });
         running.await.map_err(|stopped| error::internal("running plugins", &stopped))?
     }
 

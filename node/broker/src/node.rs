@@ -131,12 +131,8 @@ impl Node {
             Ok(opened) => opened?,
             Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
         };
-        let broker = Arc::new(broker);
         for spec in broker.metadata.image().links() {
             broker.links.start(&broker, spec.as_ref().clone());
-        }
-        for topic in broker.topics.all() {
-            plugins::refresh(&broker, &topic);
         }
         let derive = tokio::spawn(derive::Driver::new(broker.clone(), derive_inbox).run());
         let groups = tokio::spawn(Driver::new(broker.clone(), inbox).run());
@@ -242,7 +238,7 @@ impl Broker {
 }
 
 /// Opens everything, in the order in which things need each other. Blocks.
-fn open(config: NodeConfig) -> Result<(Broker, Inbox, derive::Inbox), StartError> {
+fn open(config: NodeConfig) -> Result<(Arc<Broker>, Inbox, derive::Inbox), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
 
@@ -291,7 +287,7 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox, derive::Inbox), StartError
     };
     let (groups, inbox) = Groups::new();
     let (derive, derive_inbox) = Derive::new();
-    let broker = Broker {
+    let broker = Arc::new(Broker {
         address,
         started,
         clock,
@@ -312,7 +308,11 @@ fn open(config: NodeConfig) -> Result<(Broker, Inbox, derive::Inbox), StartError
         local,
         stop: watch::Sender::new(false),
         config,
-    };
+    });
+    // Before anything comes or leaves: no record may pass a plugin unseen.
+    for topic in broker.topics.all() {
+        plugins::refresh(&broker, &topic);
+    }
     Ok((broker, inbox, derive_inbox))
 }
 

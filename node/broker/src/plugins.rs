@@ -116,8 +116,10 @@ pub(crate) async fn attach(
     {
         refuse_internal(name, "derived to or looked up")?;
     }
-    let attached = image.attachments(&request.topic, request.hook);
-    let before = attached.into_iter().find(|known| known.plugin == request.plugin).cloned();
+    let before = image
+        .attachments(&request.topic, request.hook)
+        .find(|known| known.plugin == request.plugin)
+        .cloned();
     let config = if request.config.trim().is_empty() { "{}".to_owned() } else { request.config };
     let attachment = Attachment {
         topic: request.topic,
@@ -139,8 +141,8 @@ pub(crate) async fn attach(
     if let Some(spec) = &mut attachment.derive {
         // Those with the same target run as one.
         let others = image.attachments(&attachment.topic, Hook::Derive);
-        let others = others.into_iter().filter_map(|other| other.derive.as_ref());
-        let same = others.into_iter().find(|other| other.to == spec.to);
+        let mut others = others.filter_map(|other| other.derive.as_ref());
+        let same = others.find(|other| other.to == spec.to);
         spec.life = match same {
             Some(same) if spec.table.is_some() && same.table != spec.table => {
                 let message = format!(

@@ -153,7 +153,7 @@ async fn step(
             let high_watermark = cursor.partition.high_watermark();
             let header = SubscribeReply::Records { partition, next, high_watermark };
             if let Some(leaving) = leaving {
-                match filtered(cursor, leaving, range).await {
+                match leaving.pass_range(&cursor.partition, range).await {
                     Ok(batches) => sender.send(&header, &[batches]).await?,
                     Err(error) => {
                         cursor.failed = true;
@@ -174,18 +174,6 @@ async fn step(
             Ok(true)
         }
     }
-}
-
-/// What plugins leave of a range.
-async fn filtered(
-    cursor: &Cursor,
-    leaving: &Arc<Leaving>,
-    range: FileRange,
-) -> Result<bytes::Bytes, ErrorBody> {
-    let reading = tokio::task::spawn_blocking(move || range.read());
-    let batches = reading.await.map_err(|_| error::shutting_down())?;
-    let batches = batches.map_err(|e| error::internal("reading what a plugin is to see", &e))?;
-    leaving.pass(&cursor.partition, batches).await
 }
 
 /// Finds the next chunk: at once if it is in memory, otherwise off the async threads.

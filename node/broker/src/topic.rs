@@ -287,18 +287,21 @@ impl Topics {
         self.aliases.read().unwrap_or_else(|e| e.into_inner()).values().cloned().collect()
     }
 
-    /// Takes note of the plugins at a topic's hook read, which is none once it is gone.
+    /// Takes note of the plugins at a topic's hook read.
     pub(crate) fn name_aliases(&self, topic: &Arc<Topic>) {
+        self.forget_aliases(topic);
         let mut aliases = self.aliases.write().unwrap_or_else(|e| e.into_inner());
-        aliases.retain(|_, alias| alias.topic().id != topic.id);
-        if !topic.is_gone() {
-            for plugin in topic.leaving.load().read.keys() {
-                let alias = ReadAlias::new(topic.clone(), plugin.clone());
-                aliases.insert(alias.id(), alias);
-            }
+        for plugin in topic.leaving.load().read.keys() {
+            let alias = ReadAlias::new(topic.clone(), plugin.clone());
+            aliases.insert(alias.id(), alias);
         }
         drop(aliases);
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    fn forget_aliases(&self, topic: &Topic) {
+        let mut aliases = self.aliases.write().unwrap_or_else(|e| e.into_inner());
+        aliases.retain(|_, alias| alias.topic().id != topic.id);
     }
 
     pub(crate) fn insert(&self, topic: Arc<Topic>) {
@@ -345,6 +348,7 @@ impl Topics {
         drop(partitions);
         self.by_id.write().unwrap_or_else(|e| e.into_inner()).remove(&topic.id);
         topic.retire();
+        self.forget_aliases(&topic);
         self.changed.send_modify(|n| *n += 1);
         Some(topic)
     }

@@ -108,6 +108,27 @@ impl View {
         })
     }
 
+    /// Up to where it was applied, of a log that has these offsets; nothing if there is no view.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is of no use for that log.
+    pub(crate) fn applied_within(
+        &mut self,
+        start: Offset,
+        end: Offset,
+    ) -> Result<Option<Offset>, ViewError> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let applied = self.applied()?;
+        if applied < start || applied > end {
+            return Err(ViewError::Unusable(format!(
+                "it was applied up to {applied}, but the log has {start} to {end}"
+            )));
+        }
+        Ok(Some(applied))
+    }
+
     /// Shows every row, in the order of their keys, until `see` says that it is enough.
     pub(crate) fn each(
         &mut self,

@@ -5,13 +5,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::PluginHash;
+
 /// An Ed25519 public key (RFC 8032); as text 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublicKey(pub [u8; 32]);
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Hashes are written the same way.
+        PluginHash(self.0).fmt(f)
     }
 }
 
@@ -32,8 +35,7 @@ impl FromStr for PublicKey {
     type Err = ParseKeyError;
 
     fn from_str(text: &str) -> Result<PublicKey, ParseKeyError> {
-        // Hashes are written the same way.
-        let bytes = text.parse::<crate::PluginHash>();
+        let bytes = text.parse::<PluginHash>();
         bytes
             .map(|hash| PublicKey(hash.0))
             .map_err(|_| ParseKeyError { text: text.chars().take(80).collect() })

@@ -12,9 +12,9 @@ use tidegate_wire::ErrorBody;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::INTERNAL;
 use super::registry::{self, Commit, Inbox};
 use super::store::Store;
-use super::{INTERNAL, partition_or_new};
 use crate::topic::Partition;
 use crate::view::{Row, ViewError};
 use crate::{Broker, LEADER_EPOCH, error};
@@ -80,7 +80,7 @@ impl Driver {
 
     /// Ends when something failed.
     async fn load_and_serve(&mut self) {
-        let partition = match partition_or_new(&self.broker).await {
+        let partition = match INTERNAL.partition_or_new(&self.broker).await {
             Ok(partition) => partition,
             Err(error) => return tracing::warn!(%error, "derivations wait for their topic"),
         };

@@ -31,38 +31,19 @@ mod step;
 mod store;
 mod table;
 
-use std::sync::Arc;
-
-use tidegate_types::{ByteSize, Cleanup, LogPolicy, RecordPolicy, TopicConfig, limits};
-use tidegate_wire::ErrorBody;
+use tidegate_types::{ByteSize, limits};
 
 pub(crate) use driver::Driver;
 pub(crate) use registry::{Derive, Inbox};
 
-use crate::Broker;
 use crate::internal::InternalTopic;
-use crate::topic::Partition;
 
 /// The internal topic that holds what pipelines have done.
 pub const DERIVE_TOPIC: &str = "__derive";
 
-/// Segments are small, so that compaction gets at the records soon.
-const SEGMENT: ByteSize = ByteSize::mib(32);
-
-const INTERNAL: InternalTopic =
-    InternalTopic { name: DERIVE_TOPIC, view: "derive.redb", config: topic_config };
-
-fn topic_config() -> TopicConfig {
-    let policy = LogPolicy {
-        cleanup: Cleanup::Compact,
-        delete_retention: limits::DEFAULT_DELETE_RETENTION,
-        ..LogPolicy::default()
-    };
-    let records = RecordPolicy { max_batch: limits::MAX_BATCH, ..RecordPolicy::default() };
-    TopicConfig { partitions: 1, segment: SEGMENT, policy, records, ..TopicConfig::default() }
-}
-
-/// The partition that holds the records; the topic is made if it is missing.
-async fn partition_or_new(broker: &Arc<Broker>) -> Result<Arc<Partition>, ErrorBody> {
-    INTERNAL.partition_or_new(broker).await
-}
+const INTERNAL: InternalTopic = InternalTopic {
+    name: DERIVE_TOPIC,
+    view: "derive.redb",
+    segment: ByteSize::mib(32),
+    max_batch: limits::MAX_BATCH,
+};

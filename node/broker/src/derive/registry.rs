@@ -174,7 +174,6 @@ pub(crate) struct Pipeline {
     changed: watch::Sender<u64>,
     ended: watch::Sender<bool>,
     told: Mutex<BTreeMap<PartitionId, Position>>,
-    lost: Mutex<u64>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -200,7 +199,6 @@ impl Pipeline {
             changed: watch::Sender::new(0),
             ended: watch::Sender::new(false),
             told: Mutex::default(),
-            lost: Mutex::default(),
             tasks: Mutex::default(),
         })
     }
@@ -253,11 +251,6 @@ impl Pipeline {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let nowhere = Position { next: Offset::ZERO, end: Offset::ZERO, state: 0, waiting: None };
         change(told.entry(partition).or_insert(nowhere));
-    }
-
-    /// Counts records that were gone before they could be read.
-    pub(super) fn lost(&self, records: u64) {
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += records;
     }
 
     /// How far it is.

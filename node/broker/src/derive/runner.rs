@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::progress::{Progress, decode_chain, encode_chain};
 use super::registry::{Pipeline, Position};
-use super::step::{NoStep, Step, Work, by_place, first};
+use super::step::{NoStep, Step, Work, first};
 use super::store::Store;
 use super::table;
 use crate::Broker;
@@ -84,7 +84,7 @@ pub(super) async fn run(broker: Arc<Broker>, pipeline: Arc<Pipeline>, partition:
             swept: Vec::new(),
             moved: false,
         };
-        let stop = runner.follow().await;
+        let Err(stop) = runner.steps().await;
         let moved = runner.moved;
         drop(runner);
         retry = if moved { RETRY.0 } else { (retry * 2).min(RETRY.1) };
@@ -143,13 +143,6 @@ impl Runner {
     }
 
     /// Takes steps for as long as that is possible.
-    async fn follow(&mut self) -> Stop {
-        match self.steps().await {
-            Ok(never) => match never {},
-            Err(stop) => stop,
-        }
-    }
-
     async fn steps(&mut self) -> Result<std::convert::Infallible, Stop> {
         let (mut progress, saved) = self.begin().await?;
         // A step may have been interrupted, which is to be run again as it was.
@@ -295,11 +288,9 @@ impl Runner {
         letters: Vec<Bytes>,
     ) -> Result<(), Stop> {
         let mut parts: Vec<Part> = Vec::new();
-        for batches in by_place(outputs).into_values() {
-            for output in batches {
-                let to = destination(&self.broker, &self.pipeline.topic, &output)?;
-                parts.push(part(to, output.batch)?);
-            }
+        for output in outputs {
+            let to = destination(&self.broker, &self.pipeline.topic, &output)?;
+            parts.push(part(to, output.batch)?);
         }
         if !letters.is_empty() {
             let dead = dead_letter_partition(&self.broker, &self.pipeline.topic).await?;

@@ -42,6 +42,8 @@ pub(super) struct StepState {
     pub(super) progress: Progress,
     written: Rows,
     batch: Rows,
+    /// Bytes of `batch`.
+    batch_bytes: usize,
     /// Bytes that the batch added to each plugin's state.
     added: BTreeMap<String, i64>,
     bytes: usize,
@@ -50,7 +52,7 @@ pub(super) struct StepState {
 impl StepState {
     pub(super) fn new(store: Arc<Store>, progress: Progress) -> StepState {
         let (written, batch, added) = (Rows::new(), Rows::new(), BTreeMap::new());
-        StepState { store, progress, written, batch, added, bytes: 0 }
+        StepState { store, progress, written, batch, batch_bytes: 0, added, bytes: 0 }
     }
 
     /// Begins a batch whose latest record is of this time.
@@ -61,14 +63,14 @@ impl StepState {
     /// Forgets what the batch wrote.
     pub(super) fn forget(&mut self) {
         self.batch.clear();
+        self.batch_bytes = 0;
         self.added.clear();
     }
 
     /// Keeps what the batch wrote.
     pub(super) fn keep(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
-        self.bytes += batch.iter().map(size).sum::<usize>();
-        self.written.extend(batch);
+        self.written.append(&mut self.batch);
+        self.bytes += std::mem::take(&mut self.batch_bytes);
         for (plugin, change) in std::mem::take(&mut self.added) {
             self.progress.add_state_bytes(&plugin, change);
         }
@@ -86,10 +88,14 @@ impl StepState {
         plugin_of: impl Fn(&[u8]) -> Option<String>,
         at: &mut Vec<u8>,
     ) -> Result<(), String> {
+        if self.progress.state_bytes.iter().all(|(_, bytes)| *bytes == 0) {
+            return Ok(());
+        }
         if !at.starts_with(states) {
             *at = states.to_vec();
         }
         let page = self.store.page(states, at)?;
+        let is_last = !page.more && page.rows.len() <= SWEEP;
         for (key, value) in page.rows.into_iter().take(SWEEP) {
             *at = key.to_vec();
             at.push(0);
@@ -102,7 +108,7 @@ impl StepState {
             }
             self.written.insert(key, None);
         }
-        if !page.more && self.store.page(states, &mut at.clone())?.rows.is_empty() {
+        if is_last {
             at.clear();
         }
         Ok(())
@@ -166,6 +172,7 @@ impl Layer {
         let plugin = call.scope.plugin.clone();
         let mut step = lock(&call.step);
         step.batch.extend(written);
+        step.batch_bytes = step.batch.iter().map(size).sum();
         *step.added.entry(plugin).or_default() += added;
     }
 
@@ -174,7 +181,7 @@ impl Layer {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -208,7 +215,7 @@ impl Call {
             let plugin = &self.scope.plugin;
             let held = step.progress.state_bytes(plugin) as i64
                 + step.added.get(plugin).copied().unwrap_or(0);
-            (held + self.added + added, step.batch.iter().map(size).sum::<usize>())
+            (held + self.added + added, step.batch_bytes)
         };
         if added > 0 && held > self.scope.limit.get() as i64 {
             return Err(format!("its state is full: {} is the limit", self.scope.limit));

@@ -1,6 +1,5 @@
 //! One step: batches of the input through the chain. Blocks, and changes nothing by itself.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tidegate_wire::ErrorBody;
 
 use super::progress::Progress;
 use super::registry::Pipeline;
-use super::state::{Layer, Scope, StepState};
+use super::state::{Layer, Scope, StepState, lock};
 use super::store::Store;
 use crate::hook::{Borrowed, Chain, Running, Stage};
 use crate::topic::Partition;
@@ -31,6 +30,7 @@ pub(super) const CHUNK: ByteSize = ByteSize::mib(1);
 
 /// What a step came to.
 pub(super) struct Step {
+    /// In their order; those of one partition are to be appended in it.
     pub(super) outputs: Vec<OutputBatch>,
     pub(super) letters: Vec<Bytes>,
     pub(super) progress: Progress,
@@ -81,7 +81,6 @@ impl Work {
                     topic = %self.pipeline.topic.name, partition = %id, to = %self.pipeline.to,
                     lost, "records are gone that were not derived yet"
                 );
-                self.pipeline.lost(lost as u64);
                 progress.next = start;
                 let (outputs, letters) = (Vec::new(), Vec::new());
                 return Ok(Step { outputs, letters, progress, rows: Vec::new(), halted: None });
@@ -197,10 +196,6 @@ impl Work {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The plugin that a key of some state belongs to.
 fn plugin_of(states: &[u8], key: &[u8]) -> Option<String> {
     let (len, rest) = key.strip_prefix(states)?.split_first()?;
@@ -255,17 +250,6 @@ impl apply::Stage for WithState {
         }
         outcome
     }
-}
-
-/// The outputs of a step, by where they go; those for one place stay in their order.
-pub(super) fn by_place(
-    outputs: Vec<OutputBatch>,
-) -> BTreeMap<(Option<TopicName>, u32), Vec<OutputBatch>> {
-    let mut places: BTreeMap<_, Vec<OutputBatch>> = BTreeMap::new();
-    for output in outputs {
-        places.entry((output.topic.clone(), output.partition.get())).or_default().push(output);
-    }
-    places
 }
 
 /// Where the first step begins.

@@ -55,9 +55,10 @@ impl Store {
     /// If log or view cannot be read now.
     pub(super) fn load(partition: &Partition, mut view: View) -> Result<Store, String> {
         let (start, end) = (partition.log.offsets().start, partition.high_watermark());
-        let from = match usable(&mut view, start, end) {
+        let from = match view.applied_within(start, end) {
             Ok(from) => from,
-            Err(reason) => {
+            Err(unusable) => {
+                let reason = error::chain(&unusable);
                 tracing::warn!(reason, "the view of derivations is made anew from the log");
                 view.remove().map_err(|e| error::chain(&e))?;
                 None
@@ -216,18 +217,6 @@ fn within<'r>(
 
 fn size((key, value): &Row) -> usize {
     key.len() + value.as_ref().map_or(0, Bytes::len) + 64
-}
-
-/// Up to where the view was applied; nothing if there is none.
-fn usable(view: &mut View, start: Offset, end: Offset) -> Result<Option<Offset>, String> {
-    if !view.exists().map_err(|e| error::chain(&e))? {
-        return Ok(None);
-    }
-    let applied = view.applied().map_err(|e| error::chain(&e))?;
-    if applied < start || applied > end {
-        return Err(format!("it was applied up to {applied}, but the log has {start} to {end}"));
-    }
-    Ok(Some(applied))
 }
 
 fn rows_of(batches: &[u8]) -> Result<Vec<Row>, String> {

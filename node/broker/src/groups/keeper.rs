@@ -9,7 +9,7 @@ use tidegate_types::Offset;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::KEEP_TOMBSTONES;
+use crate::internal::KEEP_TOMBSTONES;
 use crate::view::{Row, View, ViewError};
 
 /// How far the view may be behind before it is written: it costs a start that much replay, and the

@@ -164,15 +164,8 @@ fn read_view(
     partition: &Partition,
     out: &mut Out,
 ) -> Result<Option<Offset>, Unused> {
-    if !view.exists()? {
-        return Ok(None);
-    }
-    let applied = view.applied()?;
     let (start, end) = (partition.log.offsets().start, partition.high_watermark());
-    if applied < start || applied > end {
-        let reason = format!("it was applied up to {applied}, but the log has {start} to {end}");
-        return Err(Unused::Because(reason));
-    }
+    let Some(applied) = view.applied_within(start, end)? else { return Ok(None) };
     let mut sent = Ok(());
     view.each(|key, value| {
         sent = out.record(Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));

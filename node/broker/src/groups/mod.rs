@@ -27,9 +27,8 @@ mod people;
 mod topics;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tidegate_types::{ByteSize, Cleanup, LogPolicy, RecordPolicy, TopicConfig, limits};
+use tidegate_types::ByteSize;
 use tidegate_wire::ErrorBody;
 
 pub(crate) use ask::Inbox;
@@ -44,25 +43,12 @@ use crate::topic::Partition;
 /// The internal topic that holds the groups' records.
 pub const GROUPS_TOPIC: &str = "__groups";
 
-const INTERNAL: InternalTopic =
-    InternalTopic { name: GROUPS_TOPIC, view: "groups.redb", config: topic_config };
-
-/// Segments are small, so that compaction gets at the records soon.
-const SEGMENT: ByteSize = ByteSize::mib(16);
-
-/// How long a tombstone is kept for a view that is behind.
-const KEEP_TOMBSTONES: Duration = limits::DEFAULT_DELETE_RETENTION;
-
-fn topic_config() -> TopicConfig {
-    let policy = LogPolicy {
-        cleanup: Cleanup::Compact,
-        delete_retention: KEEP_TOMBSTONES,
-        ..LogPolicy::default()
-    };
-    let records =
-        RecordPolicy { max_batch: tidegate_group::limits::MAX_BATCH, ..RecordPolicy::default() };
-    TopicConfig { partitions: 1, segment: SEGMENT, policy, records, ..TopicConfig::default() }
-}
+const INTERNAL: InternalTopic = InternalTopic {
+    name: GROUPS_TOPIC,
+    view: "groups.redb",
+    segment: ByteSize::mib(16),
+    max_batch: tidegate_group::limits::MAX_BATCH,
+};
 
 /// The partition that holds the records; `None` if the topic was not made yet.
 fn partition(broker: &Broker) -> Option<Arc<Partition>> {

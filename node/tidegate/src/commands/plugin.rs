@@ -68,8 +68,9 @@ pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failu
         }
         PluginCommand::Log { name } => {
             let client = context.connect().await?;
-            let plugin = PluginView::from(client.show_plugin(name.clone()).await?);
-            let logs = plugin_logs(&plugin);
+            let plugin = client.show_plugin(name.clone()).await?;
+            let attached: Vec<_> = plugin.attachments.into_iter().map(AttachedView::from).collect();
+            let logs = plugin_logs(&attached);
             context.output.print(&logs, || log_lines(&logs))
         }
         PluginCommand::Sign { file, key, new_key, out } => {

@@ -3,6 +3,7 @@
 //! Each view has the stable keys of the JSON output and renders its table. It is made from the
 //! protocol's messages, which may change in form without these keys changing.
 
+mod attachment;
 mod group;
 mod link;
 mod log;
@@ -11,13 +12,11 @@ mod status;
 mod storage;
 mod topic;
 
+pub use attachment::{AttachedView, AttachmentView, attached_sentence, log_lines, plugin_logs};
 pub use group::{GroupView, GroupsView, group_detail, group_table};
 pub use link::{LinkView, link_detail, link_table};
 pub use log::CheckView;
-pub use plugin::{
-    AttachedView, AttachmentView, InstalledView, PluginView, StockView, attached_sentence,
-    log_lines, plugin_detail, plugin_logs, plugin_table,
-};
+pub use plugin::{InstalledView, PluginView, StockView, plugin_detail, plugin_table};
 pub use status::StatusView;
 pub use topic::{TopicView, topic_detail, topic_table};
 

@@ -159,7 +159,7 @@ mod tests {
             }],
             damaged: vec![],
             storage: crate::views::storage::tests::sample(),
-            attachments: vec![crate::views::plugin::tests::sample_status()],
+            attachments: vec![crate::views::attachment::tests::sample_status()],
             links: vec![],
         })
     }
