@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_plugin::{Columns, Instance, Limits, Needs, RunContext, RunError, State};
+use tidegate_plugin::{Columns, Instance, Limits, MemoryState, Needs, RunContext, RunError, State};
 use tidegate_record::{Batch, BatchBuilder, BatchError, BuildError, BuildOptions, PushError};
 use tidegate_types::Timestamp;
 

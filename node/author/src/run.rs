@@ -21,9 +21,8 @@ pub type Table = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// An empty state, as large as a node grants it.
 pub(crate) fn new_state(table: Option<&Table>) -> MemoryState {
-    let lookup = table.cloned().map(|table| -> Lookup {
-        Arc::new(move |key| Ok(table.get(key).cloned()))
-    });
+    let lookup =
+        table.cloned().map(|table| -> Lookup { Arc::new(move |key| Ok(table.get(key).cloned())) });
     MemoryState::new(PluginLimits::default().state, lookup)
 }
 

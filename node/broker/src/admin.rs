@@ -17,7 +17,7 @@ use tidegate_wire::{
 
 use crate::internal::refuse_internal;
 use crate::topic::{Partition, Topic};
-use crate::{Broker, error, groups, links, plugins, settings};
+use crate::{Broker, dry_run, error, groups, links, plugins, settings};
 
 /// Answers one request; the payload is what came with it.
 pub(crate) async fn answer(broker: &Arc<Broker>, request: Request, payload: Bytes) -> Response {
@@ -82,6 +82,7 @@ async fn handle(
             detach(broker, topic, hook, plugin).await?;
             Response::Done
         }
+        Request::DryRun(request) => Response::DryRun(dry_run::dry_run(broker, request).await?),
         Request::InviteSite(site) => Response::Invitation(invite(broker, site)?),
         Request::AddLink(spec) => {
             let _guard = broker.changing.lock().await;

@@ -24,6 +24,7 @@ mod alias;
 mod config;
 mod counters;
 mod derive;
+mod dry_run;
 mod error;
 mod groups;
 mod hook;

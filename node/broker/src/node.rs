@@ -97,6 +97,8 @@ pub struct Broker {
     pub(crate) links: Links,
     pub(crate) groups: Groups,
     pub(crate) derive: Derive,
+    /// One dry run at a time: they take a core each.
+    pub(crate) dry_runs: Arc<Semaphore>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Counters,
     /// Bytes that may still be handed to the log's writer.
@@ -300,6 +302,7 @@ fn open(config: NodeConfig) -> Result<(Arc<Broker>, Inbox, derive::Inbox), Start
         links: Links::default(),
         groups,
         derive,
+        dry_runs: Arc::new(Semaphore::new(1)),
         producer_ids: ProducerIds::default(),
         counters: Counters::default(),
         backlog: Arc::new(Semaphore::new(limits::MAX_APPEND_BACKLOG.as_usize())),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegate_metadata::{Command, Outcome};
+use tidegate_metadata::{Command, Image, Outcome};
 use tidegate_plugin::{InstallError, Limits, Plugin};
 use tidegate_types::{
     Attachment, Canary, DeriveSpec, Hook, PartitionId, PluginHash, PluginName, PluginVersion,
@@ -59,8 +59,8 @@ pub(crate) async fn install(
     let (_, outcome) = broker.submit_command(Command::InstallPlugin(version.clone())).await?;
     // Topics that were halted for want of it go on.
     for topic in broker.topics.all() {
-        let chain = topic.chain.load_full();
-        let mut stages = chain.iter().flat_map(|chain| chain.stages());
+        let chains = chains(broker, &topic);
+        let mut stages = chains.iter().flat_map(|chain| chain.stages());
         if stages.any(|(stage, _)| stage.attachment.hash == version.hash && !stage.is_loaded()) {
             refresh(broker, &topic);
         }
@@ -103,14 +103,9 @@ pub(crate) async fn attach(
     let _guard = broker.changing.lock().await;
     let topic = admin::find(broker, &request.topic)?;
     let image = broker.metadata.image();
-    let versions = image.plugin(&request.plugin);
-    let hash = match request.hash {
-        Some(hash) => hash,
-        None => versions.first().ok_or_else(|| error::unknown_plugin(&request.plugin))?.hash,
-    };
-    if !versions.iter().any(|version| version.hash == hash) {
-        let message = format!("plugin {} has no version {}", request.plugin, hash.short());
-        return Err(ErrorBody::new(ErrorCode::UnknownPlugin, message));
+    let hash = version_of(&image, &request.plugin, request.hash)?;
+    for partition in &request.canary {
+        topic.chosen(Some(*partition))?;
     }
     for name in request.derive.iter().flat_map(|spec| std::iter::once(&spec.to).chain(&spec.table))
     {
@@ -157,6 +152,22 @@ pub(crate) async fn attach(
         };
     }
     submit(broker, &topic, attachment).await
+}
+
+/// The version that is asked for, or the newest.
+pub(crate) fn version_of(
+    image: &Image,
+    plugin: &PluginName,
+    hash: Option<PluginHash>,
+) -> Result<PluginHash, ErrorBody> {
+    let versions = image.plugin(plugin);
+    let newest = versions.first().ok_or_else(|| error::unknown_plugin(plugin))?;
+    let Some(hash) = hash else { return Ok(newest.hash) };
+    if versions.iter().any(|version| version.hash == hash) {
+        return Ok(hash);
+    }
+    let message = format!("plugin {plugin} has no version {}", hash.short());
+    Err(ErrorBody::new(ErrorCode::UnknownPlugin, message))
 }
 
 /// What leaves can be read any number of times: there is no place for its dead letters.
@@ -221,11 +232,7 @@ async fn submit(
     attachment: Attachment,
 ) -> Result<Attachment, ErrorBody> {
     broker.submit_command(Command::Attach(attachment.clone())).await?;
-    let derives = broker.derive.chains().into_iter().filter(|(p, _)| p.topic.id == topic.id);
-    let leaving = topic.leaving.load_full();
-    let chains = topic.chain.load_full().into_iter().chain(derives.map(|(_, chain)| chain));
-    let chains = chains.chain(leaving.chains().cloned());
-    for chain in chains {
+    for chain in chains(broker, topic) {
         let mut stages = chain.stages().map(|(stage, _)| stage);
         if let Some(stage) = stages.find(|stage| stage.attachment.plugin == attachment.plugin) {
             stage.resume();
@@ -233,6 +240,14 @@ async fn submit(
     }
     refresh(broker, topic);
     Ok(attachment)
+}
+
+/// What runs on a topic's way, at every hook.
+fn chains(broker: &Broker, topic: &Topic) -> Vec<Arc<Chain>> {
+    let derives = broker.derive.chains().into_iter().filter(|(p, _)| p.topic.id == topic.id);
+    let leaving = topic.leaving.load_full();
+    let chains = topic.chain.load_full().into_iter().chain(derives.map(|(_, chain)| chain));
+    chains.chain(leaving.chains().cloned()).collect()
 }
 
 /// Goes back to what an attachment was before, or ends a trial.

@@ -96,15 +96,7 @@ pub(crate) async fn trim(
 ) -> Result<Arc<Topic>, ErrorBody> {
     refuse_internal(name, "trimmed")?;
     let topic = admin::find(broker, name)?;
-    let chosen = match partition {
-        None => topic.partitions(),
-        Some(id) => match topic.partition(id) {
-            Some(partition) => vec![partition],
-            None => {
-                return Err(error::unknown_partition(name, id, topic.config().partitions));
-            }
-        },
-    };
+    let chosen = topic.chosen(partition)?;
     let mut ends = Vec::with_capacity(chosen.len());
     for partition in &chosen {
         ends.push(place(partition, to).await?);

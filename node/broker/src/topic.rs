@@ -13,9 +13,11 @@ use tidegate_types::{
     Offset, PartitionId, PluginName, RecordPolicy, SiteName, TopicConfig, TopicId, TopicName,
     TopicPartition,
 };
+use tidegate_wire::ErrorBody;
 use tokio::sync::watch;
 
 use crate::alias::ReadAlias;
+use crate::error;
 use crate::hook::Chain;
 
 /// One topic.
@@ -126,6 +128,16 @@ impl Topic {
     #[must_use]
     pub fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
         self.partitions.load().get(id.get() as usize).cloned()
+    }
+
+    /// The partition that is named, or all of them.
+    pub(crate) fn chosen(
+        &self,
+        named: Option<PartitionId>,
+    ) -> Result<Vec<Arc<Partition>>, ErrorBody> {
+        let Some(id) = named else { return Ok(self.partitions()) };
+        let unknown = || error::unknown_partition(&self.name, id, self.config().partitions);
+        Ok(vec![self.partition(id).ok_or_else(unknown)?])
     }
 
     /// Wakes whenever a partition of this topic has something new, or the topic is gone.

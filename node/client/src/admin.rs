@@ -6,9 +6,9 @@ use tidegate_types::{
     StartPosition, TopicConfig, TopicName,
 };
 use tidegate_wire::{
-    AttachRequest, GroupDescription, GroupList, InitProducer, InstallReport, Invitation,
-    LinkStatus, NodeStatus, PluginDescription, ProducerIdentity, Request, Response,
-    TopicDescription,
+    AttachRequest, DryRunReport, DryRunRequest, GroupDescription, GroupList, InitProducer,
+    InstallReport, Invitation, LinkStatus, NodeStatus, PluginDescription, ProducerIdentity,
+    Request, Response, TopicDescription,
 };
 
 use crate::client::{Client, RequestError};
@@ -175,6 +175,15 @@ impl Client {
     ) -> Result<Attachment, RequestError> {
         let request = Request::RollbackPlugin { topic, hook, plugin };
         expect!(self.request(request).await?, Response::Attached)
+    }
+
+    /// What a version of a plugin would make of records that are there. Nothing is written.
+    ///
+    /// # Errors
+    /// If the topic, plugin or version is unknown, the configuration refused, or another such run
+    /// is under way.
+    pub async fn dry_run(&self, request: DryRunRequest) -> Result<DryRunReport, RequestError> {
+        expect!(self.request(Request::DryRun(request)).await?, Response::DryRun)
     }
 
     /// Removes a plugin's version, or all of them, which must not be attached anywhere.

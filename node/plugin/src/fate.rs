@@ -141,9 +141,7 @@ fn fates(outcome: &Outcome, records: usize) -> Vec<Fate> {
                     false => Fate::with(FateKind::Emitted, "outputs", outputs.into()),
                 }
             }
-            Verdict::Reject { reason } => {
-                Fate::with(FateKind::Rejected, "reason", json!(reason))
-            }
+            Verdict::Reject { reason } => Fate::with(FateKind::Rejected, "reason", json!(reason)),
         });
     }
     fates

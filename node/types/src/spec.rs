@@ -76,8 +76,9 @@ pub struct PluginLimits {
     pub log_lines: u32,
     /// Most bytes of state for one partition, keys and values.
     pub state: ByteSize,
-    /// After so many failed batches in a row the attachment is paused; never where 0. A batch has
-    /// failed where a plugin trapped, ran out of a limit or answered with an error for all of it.
+    /// After so many failed runs in a row the attachment is paused; never where 0. A run is over a
+    /// batch, and over each of its records where that failed; it has failed where the plugin trapped,
+    /// ran out of a limit or answered with an error for all of it.
     pub failures: u32,
 }
 

@@ -7,6 +7,7 @@
 //! Transactions, SCRAM users and ACLs are not built, and their points are not here.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod aliases;
 mod connection;
 mod fetching;
 mod groups;

@@ -21,7 +21,8 @@ pub const PARTITIONS: usize = 4;
 pub struct Tidegate {
     broker: Broker,
     child: Child,
-    _data: TempDir,
+    data: TempDir,
+    native: String,
 }
 
 impl Tidegate {
@@ -37,11 +38,12 @@ impl Tidegate {
             .tempdir()
             .expect("a temporary folder");
         let port = free_ports();
+        let native = format!("127.0.0.1:{}", port + 1);
         let mut child = Command::new(program())
             .arg("serve")
             .arg("--data")
             .arg(data.path())
-            .args(["--listen", &format!("127.0.0.1:{}", port + 1)])
+            .args(["--listen", &native])
             .args(["--kafka", &format!("127.0.0.1:{port}")])
             .env("TIDEGATE_KAFKA_PARTITIONS", PARTITIONS.to_string())
             .env("TIDEGATE_NODE", "0")
@@ -72,13 +74,29 @@ impl Tidegate {
             let said = log.join().unwrap_or_default();
             panic!("tidegate did not become ready in {START:?}; it said:\n{said}");
         }
-        Tidegate { broker: Broker::on(port), child, _data: data }
+        Tidegate { broker: Broker::on(port), child, data, native }
     }
 
     /// Its Kafka listener.
     #[must_use]
     pub fn broker(&self) -> Broker {
         self.broker
+    }
+
+    /// Runs a command of `tidegate` against the node.
+    ///
+    /// # Panics
+    /// If it fails; what it said is part of the message.
+    pub fn command(&self, arguments: &[&str]) {
+        let output = Command::new(program())
+            .args(arguments)
+            .env("TIDEGATE_SERVER", &self.native)
+            .env("TIDEGATE_TLS", self.data.path().join("tls"))
+            .env("TIDEGATE_TIMEOUT", "60s")
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
     }
 
     /// The number of its process, for what the system tells of it.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use tidegate_plugin::Lookup;
 use tidegate_types::{Attachment, DeriveSpec, Hook, Offset, PartitionId, TopicName};
 use tidegate_wire::{DerivePosition, ErrorBody};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -129,6 +130,24 @@ impl Derive {
         let mut all: Vec<_> = self.pipelines().values().map(|p| (p.clone(), p.chain())).collect();
         all.sort_by(|(a, _), (b, _)| (&a.topic.name, &a.to).cmp(&(&b.topic.name, &b.to)));
         all
+    }
+
+    /// What finds keys in the table of a derivation, if it has one.
+    pub(crate) fn lookup(
+        &self,
+        topic: &Topic,
+        to: &TopicName,
+        partition: PartitionId,
+    ) -> Option<Lookup> {
+        let pipelines = self.pipelines();
+        let mut pipelines = pipelines.values();
+        let pipeline = pipelines.find(|p| p.topic.id == topic.id && p.to == *to)?;
+        pipeline.table.as_ref()?;
+        let (prefix, store) = (pipeline.id.table(partition), self.store.borrow().clone());
+        Some(Arc::new(move |key| {
+            let store = store.as_ref().ok_or("the table is still being read: try again later")?;
+            Ok(store.get(&[&prefix, key].concat())?.map(|value| value.to_vec()))
+        }))
     }
 
     pub(super) fn set_store(&self, store: Arc<Store>) {

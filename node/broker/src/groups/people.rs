@@ -67,13 +67,7 @@ pub(crate) async fn seek(
         return Err(in_use(&group));
     }
     let topic = admin::find(broker, topic)?;
-    let chosen = match partition {
-        None => topic.partitions(),
-        Some(id) => {
-            let unknown = || error::unknown_partition(&topic.name, id, topic.config().partitions);
-            vec![topic.partition(id).ok_or_else(unknown)?]
-        }
-    };
+    let chosen = topic.chosen(partition)?;
     let mut partitions = Vec::with_capacity(chosen.len());
     for partition in chosen {
         let id = partition.at.partition;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate_plugin::apply::{self, Counts};
-use tidegate_plugin::{Columns, Instance, Limits, Needs, Outcome, Plugin, RunContext, RunError, State};
+use tidegate_plugin::{
+    Columns, Instance, Limits, Needs, Outcome, Plugin, RunContext, RunError, State,
+};
 use tidegate_types::{Attachment, PartitionId};
 use tidegate_wire::{AttachmentStatus, ErrorBody, ErrorCode, PluginStats};
 
@@ -30,7 +32,7 @@ struct Told {
     stats: PluginStats,
     last_error: Option<String>,
     lines: VecDeque<String>,
-    /// Batches in a row that failed.
+    /// Runs in a row that failed.
     failed_in_row: u32,
     /// Why it no longer runs.
     paused: Option<String>,

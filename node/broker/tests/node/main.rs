@@ -6,6 +6,7 @@
 mod admin;
 mod canary;
 mod derive;
+mod dry_run;
 mod groups;
 mod ingest;
 mod leaving;

@@ -54,7 +54,7 @@ impl Applier {
             return Ok(Applied { change: Change::Unchanged, failed: Vec::new(), counts });
         }
         let records = batch.body(&mut self.scratch)?;
-        let mut work = Work::new(&mut self.columns, batch, context(batch, origin));
+        let mut work = Work::new(&mut self.columns, batch, run_context(batch, origin));
         let mut stages = stages.iter_mut().enumerate();
         // While nothing is changed, no item is made: most batches of most filters end here.
         let mut items = loop {
@@ -81,7 +81,9 @@ impl Applier {
     }
 }
 
-fn context(batch: &Batch<'_>, origin: &Origin<'_>) -> RunContext {
+/// What plugins are told of a batch.
+#[must_use]
+pub fn run_context(batch: &Batch<'_>, origin: &Origin<'_>) -> RunContext {
     // The CRC covers all that the producer wrote, so a retry has the same seed.
     let topic = origin.topic_id.0.as_u64_pair();
     let seed = u64::from(batch.header().crc) ^ topic.0 ^ topic.1.rotate_left(32);

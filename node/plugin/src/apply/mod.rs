@@ -31,7 +31,7 @@ use crate::columns::{Columns, Needs};
 use crate::instance::{Instance, RunContext, RunError};
 use crate::outcome::Outcome;
 
-pub use chain::Applier;
+pub use chain::{Applier, run_context};
 pub use dead::{DeadLetters, DeadPlugin, dead_letter_batches};
 pub use route::derived_producer;
 

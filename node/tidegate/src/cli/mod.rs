@@ -22,7 +22,7 @@ pub use bench::{BenchCommand, BenchLoad};
 pub use group::{GroupCommand, GroupSeek};
 pub use link::{LinkAdd, LinkCommand, LinkInvite};
 pub use log::{LogCheck, LogCommand};
-pub use plugin::{PluginAttach, PluginCommand};
+pub use plugin::{PluginAttach, PluginCommand, PluginDryRun};
 pub use records::{Consume, Header, Produce};
 pub use topic::{TopicCommand, TopicCreate, TopicSet, TopicTrim};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tidegate_types::{
-    ByteSize, Hook, PluginName, PoisonPolicy, Publisher, TopicName, parse_duration,
+    ByteSize, Hook, PluginName, PoisonPolicy, Publisher, StartPosition, TopicName, parse_duration,
 };
 
 use super::author::{PluginBench, PluginBuild, PluginNew, PluginTest};
@@ -21,6 +21,9 @@ pub enum PluginCommand {
     Test(Box<PluginTest>),
     /// Measure what a plugin costs a record, beside one that does nothing
     Bench(Box<PluginBench>),
+    /// Run records of a topic through a version, and tell what it makes of them that the attached
+    /// one does not; nothing is written
+    DryRun(Box<PluginDryRun>),
     /// Install a plugin, or a new version of it
     Install {
         /// Its name
@@ -156,9 +159,39 @@ pub struct PluginAttach {
     /// Most bytes of state for one partition [default: 256 MiB]
     #[arg(long, value_name = "SIZE")]
     pub state_limit: Option<ByteSize>,
-    /// Failed batches in a row after which it is paused; 0 never pauses [default: 100]
+    /// Failed runs in a row after which it is paused; 0 never pauses [default: 100]
     #[arg(long, value_name = "N")]
     pub max_failures: Option<u32>,
+}
+
+/// Options of `plugin dry-run`.
+#[derive(Args, Debug)]
+pub struct PluginDryRun {
+    /// The topic
+    pub topic: TopicName,
+    /// The plugin
+    pub plugin: PluginName,
+    /// Where it is or would be attached
+    #[arg(long, default_value_t = Hook::Ingest)]
+    pub hook: Hook,
+    /// First digits of the hash of the version to try [default: the newest]
+    #[arg(long, value_name = "HASHPREFIX", value_parser = hash_prefix)]
+    pub version: Option<String>,
+    /// Its configuration, or @FILE to read it from a file [default: that of what is attached]
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub config: Option<String>,
+    /// The partition [default: all]
+    #[arg(short, long, value_name = "N")]
+    pub partition: Option<u32>,
+    /// Where to start: start, end, OFFSET, -N before the end, @MILLISECONDS
+    #[arg(short = 'o', long, value_name = "OFFSET", allow_hyphen_values = true, default_value_t = StartPosition::Start)]
+    pub from: StartPosition,
+    /// Most records to run, of all partitions together
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100_000)]
+    pub count: u64,
+    /// Most records to show that meet another fate
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub samples: u32,
 }
 
 fn hash_prefix(text: &str) -> Result<String, &'static str> {

@@ -30,6 +30,8 @@ fn every_command_reads_as_it_is_documented() {
         "plugin test d --input a --input - --config {} --expected e --state --memory-limit 1MiB",
         "plugin test x.wasm --topic orders --from -10 --count 5 --update --table t",
         "plugin bench --records 10 --batch 5 --partitions 3 --config @f",
+        "plugin dry-run orders p",
+        "plugin dry-run orders p --hook derive --version abcd --config {} -p 1 -o -100 -n 5 --samples 2",
         "plugin install threshold",
         "plugin install mine -",
         "plugin list --stock",

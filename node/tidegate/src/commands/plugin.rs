@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod dry_run;
 mod new;
 mod runs;
 mod test;
@@ -32,6 +33,7 @@ pub async fn run(context: &Context, command: &PluginCommand) -> Result<(), Failu
         PluginCommand::Build(args) => build::run(context.output, args),
         PluginCommand::Test(args) => test::run(context, args).await,
         PluginCommand::Bench(args) => bench::run(context.output, args),
+        PluginCommand::DryRun(args) => dry_run::run(context, args).await,
         PluginCommand::Install { name, file } => {
             let component = component(name, file.as_deref())?;
             let client = context.connect_for(INSTALL_TIMEOUT).await?;

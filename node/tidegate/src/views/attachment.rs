@@ -37,7 +37,7 @@ pub struct AttachmentView {
     pub log_limit: u32,
     /// Most bytes of state for one partition.
     pub state_limit_bytes: u64,
-    /// Failed batches in a row after which it is paused.
+    /// Failed runs in a row after which it is paused.
     pub max_failures: u32,
     /// The topic that it derives to.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@
 //! protocol's messages, which may change in form without these keys changing.
 
 mod attachment;
+mod dry_run;
 mod group;
 mod link;
 mod log;
@@ -13,6 +14,7 @@ mod storage;
 mod topic;
 
 pub use attachment::{AttachedView, AttachmentView, attached_sentence, log_lines, plugin_logs};
+pub use dry_run::{DryRunView, dry_run_text};
 pub use group::{GroupView, GroupsView, group_detail, group_table};
 pub use link::{LinkView, link_detail, link_table};
 pub use log::CheckView;

@@ -7,7 +7,10 @@ use tidegate_types::{
     ProducerId, Secret, SiteName, StartPosition, TopicConfig, TopicId, TopicName,
 };
 
-use super::{AttachmentStatus, ErrorBody, GroupDescription, GroupList, LinkStatus, NodeStatus};
+use super::{
+    AttachmentStatus, DryRunReport, DryRunRequest, ErrorBody, GroupDescription, GroupList,
+    LinkStatus, NodeStatus,
+};
 
 /// A question or a command.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -108,6 +111,8 @@ pub enum Request {
         /// The version; all of them where `None`.
         hash: Option<PluginHash>,
     },
+    /// What would a version of a plugin make of records that are there?
+    DryRun(DryRunRequest),
 }
 
 /// The answer.
@@ -144,6 +149,8 @@ pub enum Response {
     Groups(GroupList),
     /// To [`Request::DescribeGroup`] and [`Request::SeekGroup`].
     Group(GroupDescription),
+    /// To [`Request::DryRun`].
+    DryRun(DryRunReport),
 }
 
 /// Asks for an identity under which retries are recognised.

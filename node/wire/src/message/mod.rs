@@ -12,6 +12,7 @@
 //! | mirror | [`MirrorBatches`] and batches as payload | [`MirrorReply`] |
 
 mod admin;
+mod dry_run;
 mod error;
 mod group;
 mod mirror;
@@ -26,6 +27,7 @@ pub use admin::{
     AttachRequest, InitProducer, InstallReport, Invitation, PartitionDescription,
     PluginDescription, ProducerIdentity, Request, Response, TopicDescription,
 };
+pub use dry_run::{DryRunReport, DryRunRequest, DryRunSample, DryRunSide, FateCounts};
 pub use error::{ErrorBody, ErrorCode};
 pub use group::{
     GroupDescription, GroupKind, GroupList, GroupMember, GroupOffset, GroupSummary, MemberTopic,
