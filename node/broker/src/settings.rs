@@ -9,7 +9,7 @@ use tidegate_wire::{ErrorBody, ErrorCode};
 
 use crate::internal::refuse_internal;
 use crate::topic::{Partition, Topic};
-use crate::{Broker, admin, error, subscribe};
+use crate::{Broker, admin, subscribe};
 
 /// Makes all of the settings or none; durable on return. `partitions` among them makes more.
 pub(crate) async fn configure(
