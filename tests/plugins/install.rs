@@ -3,25 +3,14 @@
 use tidegate_test_guests::KEEP;
 use tidegate_tests::Node;
 
-/// `component` with every occurrence of one text replaced by another of the same length.
-fn patched(component: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let mut bytes = component.to_vec();
-    for at in 0..bytes.len() - from.len() {
-        if bytes[at..].starts_with(from.as_bytes()) {
-            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-        }
-    }
-    assert_ne!(bytes, component);
-    bytes
-}
+use crate::support::{assert_one_line, of_another_contract};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_plugin_is_refused_with_the_reason() {
     let node = Node::start("edge").await;
     let cli = node.cli();
     let folder = node.data().parent().unwrap();
-    let newer = patched(KEEP, "tidegate:plugin/types@0.1.0", "tidegate:plugin/types@0.9.0");
-    let newer = patched(&newer, "tidegate:plugin/host@0.1.0", "tidegate:plugin/host@0.9.0");
+    let newer = of_another_contract(KEEP);
     let bad: [(&str, &[u8], &[&str]); 5] = [
         ("newer", &newer, &["0.9.0", "0.1.0"]),
         ("core", b"\0asm\x01\0\0\0", &["core module", "wasm32-wasip2"]),
@@ -31,7 +20,8 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
     ];
     for (name, bytes, reasons) in bad {
         std::fs::write(folder.join(name), bytes).unwrap();
-        cli.run(&["plugin", "install", name, name]).await.fails(1, reasons);
+        let refused = cli.run(&["plugin", "install", name, name]).await.fails(1, reasons);
+        assert_one_line(&refused.err);
         cli.run(&["plugin", "show", name]).await.fails(3, &[name]);
     }
     assert_eq!(cli.run(&["plugin", "list", "--output", "json"]).await.exits(0).out.trim(), "[]");

@@ -1,6 +1,9 @@
 //! A transform for tests. Its configuration is the name of what it does to each batch, in quotes;
 //! with `:value` after it, only to a batch in which a value begins with `poison`. Other batches it
 //! leaves as they are.
+//!
+//! Where the text of [`START`] in the component is changed to end with `yes`, it loops before it can
+//! be configured.
 #![cfg(target_family = "wasm")]
 #![expect(unsafe_code, reason = "wit-bindgen generates it")]
 
@@ -20,6 +23,19 @@ struct Hostile;
 
 thread_local! {
     static MODE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+static START: [u8; 24] = *b"loops at its start: no  ";
+
+/// What the linker calls when the component is instantiated.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = at_start;
+
+extern "C" fn at_start() {
+    if black_box(&START).trim_ascii_end().ends_with(b"yes") {
+        spin();
+    }
 }
 
 impl Guest for Hostile {
@@ -94,6 +110,26 @@ fn recurse(depth: u64) -> u64 {
     recurse(room[3] + 1) + black_box(room[5])
 }
 
+/// Two calls of the host.
+fn storm(i: u64) {
+    host::log(Level::Info, &format!("line {i}"));
+    host::count("storms", 1);
+}
+
+/// Each value with `|` and the label behind it.
+fn stamped(label: &str, batch: &Batch) -> TransformVerdict {
+    let count = batch.count as usize;
+    let mut out = Vec::with_capacity(batch.values.len() + count * (label.len() + 1));
+    let mut ends = Vec::with_capacity(count);
+    for value in values(batch) {
+        out.extend_from_slice(value);
+        out.push(b'|');
+        out.extend_from_slice(label.as_bytes());
+        ends.push(out.len() as u32);
+    }
+    tagged(vec![2; count], out, ends)
+}
+
 fn misbehave(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVerdict, String> {
     let count = batch.count as usize;
     match mode {
@@ -156,6 +192,17 @@ fn misbehave(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVe
             host::log(Level::Error, &"x".repeat(100_000));
             Ok(keep(batch))
         }
+        "storm" => {
+            for i in 0u64.. {
+                storm(i);
+            }
+            Err("a storm without an end ended".to_owned())
+        }
+        "million" => {
+            (0..1_000_000).for_each(storm);
+            Ok(keep(batch))
+        }
+        "huge" => Ok(tagged(vec![2; count], vec![7; 200 << 20], vec![200 << 20; count])),
         "big" => Ok(tagged(vec![2; count], vec![7; 48 << 20], vec![48 << 20; count])),
         "long-reason" => {
             let failed = vec![Failure { record: 0, reason: "because\n".repeat(10_000) }];
@@ -179,7 +226,10 @@ fn misbehave(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVe
             topic_of: vec![0; count],
             ..emitted(batch)
         })),
-        _ => malformed(mode, batch, context),
+        _ => match mode.strip_prefix("stamp-") {
+            Some(label) => Ok(stamped(label, batch)),
+            None => malformed(mode, batch, context),
+        },
     }
 }
 
@@ -208,6 +258,13 @@ fn malformed(mode: &str, batch: &Batch, context: &Context) -> Result<TransformVe
         "input-beyond" => Emitted { inputs: vec![batch.count; count], ..emitted(batch) },
         "inputs-back" => Emitted { inputs: (0..batch.count).rev().collect(), ..emitted(batch) },
         "few-flags" => Emitted { flags: Vec::new(), ..emitted(batch) },
+        "ends-fall" => Emitted {
+            inputs: (0..batch.count).flat_map(|i| [i, i]).collect(),
+            flags: vec![4 | 16; 2 * count],
+            values: vec![b'x'; 6 * count],
+            value_ends: (0..2 * batch.count).rev().map(|i| 3 * (i + 1)).collect(),
+            ..emitted(batch)
+        },
         "contrary-flags" => Emitted { flags: vec![1 | 4; count], ..emitted(batch) },
         "unknown-flag" => Emitted { flags: vec![64; count], ..emitted(batch) },
         "bad-headers" => Emitted {
