@@ -1,5 +1,7 @@
 //! From one topic into another: every record once, whatever happens on the way.
 
+use std::path::Path;
+
 use tidegate_types::{Hook, PoisonPolicy};
 use tidegate_wire::{AttachmentStatus, ErrorCode};
 
@@ -58,6 +60,69 @@ async fn the_view_of_the_state_can_be_lost() {
     node.start_again().await;
     node.produce("in", &["x 3"]).await;
     assert_eq!(texts(&node.wait_for("out", 3).await)[2], "x 3 2a");
+}
+
+/// What of a node's data folder is its own, and no part of its logs: its certificates, and the view
+/// that it has of `__derive`.
+const OWN: [&str; 2] = ["tls", "derive.redb"];
+
+/// Copies a folder with all that is in it, except for those names in it.
+fn copy(from: &Path, to: &Path, except: &[&str]) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if except.iter().any(|except| name == *except) {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(name), &[]);
+        } else {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Another node, with its own address and certificates, on a copy of the logs of one that stands
+/// still. It has the same number: the metadata that name the logs say whose they are.
+async fn on_a_copy(node: &TestNode) -> TestNode {
+    let mut other = TestNode::start().await;
+    other.stop().await;
+    for entry in std::fs::read_dir(other.data()).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            _ if entry.file_name() == "tls" => {}
+            true => std::fs::remove_dir_all(entry.path()).unwrap(),
+            false => std::fs::remove_file(entry.path()).unwrap(),
+        }
+    }
+    copy(node.data(), other.data(), &OWN);
+    assert!(!other.data().join("derive.redb").exists());
+    other.start_again().await;
+    other
+}
+
+#[tokio::test]
+async fn another_node_goes_on_from_the_logs_alone() {
+    let mut node = counted(PoisonPolicy::Skip).await;
+    node.produce("in", &["x 1", "y 2", "x 3"]).await;
+    node.wait_for("out", 3).await;
+    let before = caught_up(&node).await;
+    node.stop().await;
+    assert!(node.data().join("derive.redb").exists());
+
+    let other = on_a_copy(&node).await;
+    let after = caught_up(&other).await;
+    assert_eq!(after.derived, before.derived, "as far, with as much state");
+    assert_eq!(other.values("out").await, ["x 1 0a", "y 2 0a", "x 3 1a"], "nothing twice");
+    other.produce("in", &["y 4", "x 5"]).await;
+    assert_eq!(texts(&other.wait_for("out", 5).await)[3..], ["y 4 1a", "x 5 2a"]);
+
+    // The first one has not heard of it, and its state is where it was.
+    node.start_again().await;
+    node.produce("in", &["x 4"]).await;
+    assert_eq!(texts(&node.wait_for("out", 4).await)[3], "x 4 2a");
+    assert_eq!(other.values("out").await.len(), 5);
 }
 
 #[tokio::test]
