@@ -1,10 +1,10 @@
-//! `tidegate-benches ingest|fetch|plugin|all`: see the library.
+//! `tidegate-benches ingest|fetch|plugin|neighbours|all`: see the library.
 
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use tidegate_bench_common::table::Table;
-use tidegate_benches::{Failure, fetch, ingest, plugin};
+use tidegate_benches::{Failure, fetch, ingest, neighbours, plugin};
 
 /// Measures Tidegate beside its baselines.
 #[derive(Parser)]
@@ -29,6 +29,7 @@ enum What {
     Ingest,
     Fetch,
     Plugin,
+    Neighbours,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +46,13 @@ fn main() -> ExitCode {
         }
         if wanted(What::Plugin) {
             runtime.block_on(plugin::measure(&mut table, arguments.rounds, arguments.records))?;
+        }
+        if wanted(What::Neighbours) {
+            runtime.block_on(neighbours::measure(
+                &mut table,
+                arguments.rounds,
+                arguments.records,
+            ))?;
         }
         print!("{}", if arguments.json { table.json() } else { table.text() });
         Ok(())

@@ -40,12 +40,24 @@ impl BenchNode {
         Ok(BenchNode { node, tls, connection })
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.node.address().to_string()
+    }
+
+    /// The folder with the certificates for its clients.
+    #[must_use]
+    pub fn tls(&self) -> &Path {
+        &self.tls
+    }
+
     /// Another connection.
     ///
     /// # Errors
     /// If the node is not reached.
     pub async fn connect(&self) -> Result<Connection, Failure> {
-        load::connect(&self.node.address().to_string(), &self.tls).await
+        load::connect(&self.address(), &self.tls).await
     }
 
     /// Asks once.
