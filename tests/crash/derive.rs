@@ -10,9 +10,7 @@ use bytes::Bytes;
 use tidegate_client::ProducerRecord;
 use tidegate_test_guests::TALLY;
 use tidegate_tests::{Node, Seed, eventually, files, scaled};
-use tidegate_types::{
-    DeriveSpec, Hook, PluginHash, PluginLimits, PoisonPolicy, TopicConfig, TopicName,
-};
+use tidegate_types::{DeriveSpec, Hook, PluginHash, PluginLimits, TopicConfig, TopicName};
 use tidegate_wire::AttachRequest;
 use tokio::sync::watch;
 
@@ -62,19 +60,16 @@ async fn stored(node: &Node, topic: &str, partition: u32) -> Vec<String> {
 
 async fn attach(node: &Node, hash: PluginHash, label: &str) {
     let request = AttachRequest {
-        topic: name("lines"),
         hook: Hook::Derive,
-        plugin: "tally".parse().unwrap(),
         hash: Some(hash),
         config: format!("\"{label}\""),
-        policy: PoisonPolicy::DeadLetter,
         limits: PluginLimits {
             batch_time: Duration::from_secs(60),
             failures: 0,
             ..PluginLimits::default()
         },
         derive: Some(DeriveSpec { to: name("counted"), table: None, from_end: false, life: 0 }),
-        canary: Vec::new(),
+        ..AttachRequest::new(name("lines"), "tally".parse().unwrap())
     };
     node.client().await.attach_plugin(request).await.unwrap();
 }

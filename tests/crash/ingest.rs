@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidegate_client::ProducerRecord;
 use tidegate_test_guests::HOSTILE;
 use tidegate_tests::{Node, PATIENCE, Seed, eventually, files, scaled};
-use tidegate_types::{Hook, PluginLimits, PoisonPolicy, TopicConfig, TopicName};
+use tidegate_types::{TopicConfig, TopicName};
 use tidegate_wire::AttachRequest;
 use tokio::sync::watch;
 
@@ -86,15 +86,8 @@ async fn what_plugins_send_elsewhere_survives_kill_9_exactly_once() {
     let (mut producing, mut progress) = (Vec::new(), Vec::new());
     for (topic, deed) in TOPICS {
         let request = AttachRequest {
-            topic: name(topic),
-            hook: Hook::Ingest,
-            plugin: "hostile".parse().unwrap(),
-            hash: None,
             config: format!("\"{deed}\""),
-            policy: PoisonPolicy::DeadLetter,
-            limits: PluginLimits::default(),
-            derive: None,
-            canary: Vec::new(),
+            ..AttachRequest::new(name(topic), "hostile".parse().unwrap())
         };
         client.attach_plugin(request).await.unwrap();
         let (acked, counting) = watch::channel(0);

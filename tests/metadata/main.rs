@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use tidegate_client::{Client, RequestError};
 use tidegate_tests::{Load, Node, PATIENCE, Rng, Seed, check_log, files, scaled};
-use tidegate_types::{
-    Hook, PartitionId, PluginLimits, PluginName, PoisonPolicy, TopicConfig, TopicName,
-};
+use tidegate_types::{Hook, PartitionId, PluginName, PoisonPolicy, TopicConfig, TopicName};
 use tidegate_wire::{AttachRequest, TopicDescription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -69,15 +67,9 @@ async fn apply(
         (_, State::Absent) => client.delete_topic(name.clone()).await,
         (_, State::Attached { config, .. }) => {
             let request = AttachRequest {
-                topic: name.clone(),
-                hook: Hook::Ingest,
-                plugin: plugin(),
-                hash: None,
                 config: format!("{{\"low\": {config}}}"),
                 policy: PoisonPolicy::Skip,
-                limits: PluginLimits::default(),
-                derive: None,
-                canary: Vec::new(),
+                ..AttachRequest::new(name.clone(), plugin())
             };
             client.attach_plugin(request).await.map(drop)
         }

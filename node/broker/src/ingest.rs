@@ -6,7 +6,7 @@
 //! Outputs do not run through the chain of the topic they go to, so that no loop can arise.
 //!
 //! Plugins run on threads of their own kind: one that uses up its time holds up its own producers
-//! and nobody else.
+//! and nobody else. While it fails, its topic's batches run one at a time.
 
 use std::sync::Arc;
 
@@ -92,11 +92,15 @@ pub(crate) async fn run(
     chain: &Arc<Chain>,
     batch: Bytes,
 ) -> Result<Placed, ErrorBody> {
+    let partition = target.at.partition;
+    let turn = chain.turn(partition).await;
     let running = {
         let (broker, topic, chain, batch) =
             (broker.clone(), topic.clone(), chain.clone(), batch.clone());
-        let partition = target.at.partition;
-        tokio::task::spawn_blocking(move || run_chain(&chain, &broker, &topic, partition, &batch))
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            run_chain(&chain, &broker, &topic, partition, &batch)
+        })
     };
     let Ran { applied, letters } =
         running.await.map_err(|stopped| error::internal("running plugins", &stopped))??;

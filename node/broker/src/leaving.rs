@@ -63,7 +63,11 @@ impl Leaving {
         batches: Bytes,
     ) -> Result<Bytes, ErrorBody> {
         let (this, partition) = (self.clone(), partition.clone());
-        let running = tokio::task::spawn_blocking(move || this.run(&partition, &batches));
+        let turn = self.chain.turn(partition.at.partition).await;
+        let running = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            this.run(&partition, &batches)
+        });
         running.await.map_err(|stopped| error::internal("running plugins", &stopped))?
     }
 
@@ -77,7 +81,9 @@ impl Leaving {
         range: FileRange,
     ) -> Result<Bytes, ErrorBody> {
         let (this, partition) = (self.clone(), partition.clone());
+        let turn = self.chain.turn(partition.at.partition).await;
         let running = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let batches = range.read();
             let batches =
                 batches.map_err(|e| error::internal("reading what a plugin is to see", &e))?;

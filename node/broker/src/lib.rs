@@ -11,7 +11,9 @@
 //! | `settings` | topics changed and trimmed while they are at work |
 //! | `produce` | the way of a batch into a log |
 //! | `groups` | the task of the group coordinator, and its records |
-//! | `ingest`, `plugins` | plugins on that way; installing and attaching them |
+//! | `hook` | plugins at work: one attachment, a chain of them |
+//! | `ingest`, `derive`, `leaving` | the hooks: before a batch is stored, from topic to topic, as records leave |
+//! | `plugins`, `dry_run` | installing, attaching and trying them |
 //! | `links` | copies to other sites |
 //! | `status`, `storage` | how the node and its disk are doing |
 //! | `topic` | topics as they run |

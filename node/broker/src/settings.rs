@@ -111,8 +111,11 @@ pub(crate) async fn trim(
 /// The offset that a position means. One before the start trims nothing, which is no error.
 async fn place(partition: &Arc<Partition>, to: StartPosition) -> Result<Offset, ErrorBody> {
     let start = partition.log.offsets().start;
-    match to {
-        StartPosition::Offset(offset) if offset < start => Ok(start),
-        to => subscribe::find(partition.clone(), to).await,
+    if let StartPosition::Offset(offset) = to {
+        if offset < start {
+            return Ok(start);
+        }
+        partition.synced_to(offset).await;
     }
+    subscribe::find(partition.clone(), to).await
 }

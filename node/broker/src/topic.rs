@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tidegate_log::{LogConfig, LogHandle};
@@ -19,6 +20,9 @@ use tokio::sync::watch;
 use crate::alias::ReadAlias;
 use crate::error;
 use crate::hook::Chain;
+
+/// How long a sync that is under way is waited for.
+const SYNC: Duration = Duration::from_secs(10);
 
 /// One topic.
 pub struct Topic {
@@ -226,6 +230,17 @@ impl Partition {
     /// Whether its records need keys, without which compaction could not tell them apart.
     pub(crate) fn needs_keys(&self) -> bool {
         self.config.load().policy.cleanup.compacts()
+    }
+
+    /// Waits until records that are written are synced as well, if they are about to be: a producer
+    /// that is content with the first asks for them at once.
+    pub(crate) async fn synced_to(&self, offset: Offset) {
+        if offset <= self.log.offsets().end {
+            let mut advanced = self.advanced.subscribe();
+            let synced = advanced.wait_for(|_| self.high_watermark() >= offset);
+            // A log that does not sync any more is told of elsewhere.
+            _ = tokio::time::timeout(SYNC, synced).await;
+        }
     }
 
     /// End of what consumers may see: with one replica, what is durable. Where the topic leaves

@@ -188,6 +188,27 @@ fn what_it_logs_and_counts_is_bounded() {
 }
 
 #[test]
+fn each_attachment_has_limits_of_its_own_for_lines_outputs_and_time_a_record() {
+    let few_lines = Limits { log_lines: 3, ..patient() };
+    let mut instance = hostile_that("chatter", few_lines);
+    run(&mut instance, &["a"]).unwrap();
+    let journal = instance.take_journal();
+    assert_eq!((journal.lines.len(), journal.lines_dropped), (3, 9_998));
+
+    let narrow = Limits { fan_out: 1, ..patient() };
+    let error = run(&mut hostile_that("split", narrow), &["a"]).unwrap_err();
+    assert_eq!(error, RunError::TooMany { record: 0, outputs: 2, limit: 1 });
+    assert!(run(&mut hostile_that("split", Limits { fan_out: 2, ..narrow }), &["a"]).is_ok());
+
+    // Two records have 20 ms, whatever a batch may take.
+    let swift = Limits { record_time: Some(Duration::from_millis(10)), ..patient() };
+    let started = Instant::now();
+    let error = run(&mut hostile_that("loop", swift), &["a", "b"]).unwrap_err();
+    assert_eq!(error, RunError::TimedOut { limit: Duration::from_millis(20) });
+    assert!(started.elapsed() < patient().batch_time, "not by the batch's time");
+}
+
+#[test]
 fn what_it_said_before_a_trap_is_not_lost() {
     let mut instance = hostile_that("panic:value", patient());
     run(&mut instance, &["poison"]).unwrap_err();

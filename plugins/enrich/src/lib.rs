@@ -4,8 +4,8 @@
 //! topic whose latest record of each key counts.
 //!
 //! # Hook
-//! `derive`, with a table named at the attachment. Without a table every record counts as missing;
-//! at other hooks its batches fail.
+//! `derive`, with a table named at the attachment. Without a table, and at other hooks, its batches
+//! fail.
 //!
 //! # Configuration
 //!

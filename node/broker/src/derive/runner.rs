@@ -253,6 +253,7 @@ impl Runner {
         while self.store.is_too_far_behind() {
             self.or_stop(tokio::time::sleep(ROOM)).await?;
         }
+        let turn = chain.turn(self.id()).await;
         let mut reader = self.reader.take().unwrap_or_else(|| self.partition.log.reader());
         let mut work = Work {
             broker: self.broker.clone(),
@@ -265,6 +266,7 @@ impl Runner {
         let from = progress.clone();
         let running = tokio::task::spawn_blocking(move || {
             let step = work.run(&mut reader, from);
+            drop(turn);
             (reader, work.swept, step)
         });
         let (reader, swept, step) =

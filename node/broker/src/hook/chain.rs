@@ -10,6 +10,7 @@ use tidegate_plugin::apply::{
 use tidegate_record::Batch;
 use tidegate_types::{Hook, Offset, PartitionId, PoisonPolicy};
 use tidegate_wire::{ErrorBody, ErrorCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Stage;
 use crate::error;
@@ -38,11 +39,12 @@ impl Slot {
 pub(crate) struct Chain {
     slots: Vec<Slot>,
     idle: Mutex<Vec<Applier>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Chain {
     pub(crate) fn new(slots: Vec<Slot>) -> Chain {
-        Chain { slots, idle: Mutex::default() }
+        Chain { slots, idle: Mutex::default(), turns: Arc::new(Semaphore::new(1)) }
     }
 
     /// Every version of every attachment, with the partitions of those on trial.
@@ -62,6 +64,15 @@ impl Chain {
     pub(crate) fn running(&self, hook: Hook, partition: PartitionId) -> Running {
         let stages = self.slots.iter().map(|slot| slot.running(partition).clone()).collect();
         Running { hook, stages }
+    }
+
+    /// Waits until a batch of a partition may run, and gives what is held while it does: at once, or,
+    /// where one of its plugins is in trouble, when no other such batch of the topic runs. So a plugin
+    /// that loops takes one processor, however many producers send to it.
+    pub(crate) async fn turn(&self, partition: PartitionId) -> Option<OwnedSemaphorePermit> {
+        let in_trouble = self.slots.iter().any(|slot| slot.running(partition).is_in_trouble());
+        // It is never closed.
+        if in_trouble { self.turns.clone().acquire_owned().await.ok() } else { None }
     }
 
     /// Lends an applier, with whatever buffers it has.

@@ -1,6 +1,7 @@
 //! One attachment at work: its instances, its counts, its last words.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,10 @@ const LINES_KEPT: usize = 20;
 /// Idle instances kept for the next batch; more exist only while more batches run at once.
 const IDLE_KEPT: usize = 4;
 
+/// A plugin is in trouble for so many times as long as a run took that failed: one that fails now and
+/// then hardly ever, one that spends more than a twentieth of its time on it always.
+const TROUBLE: u32 = 20;
+
 /// A plugin on a topic's way.
 pub(crate) struct Stage {
     pub(crate) attachment: Attachment,
@@ -24,6 +29,9 @@ pub(crate) struct Stage {
     plugin: Result<Arc<Plugin>, String>,
     idle: Mutex<Vec<Instance>>,
     told: Mutex<Told>,
+    made: Instant,
+    /// How old it is when its trouble ends, in microseconds.
+    trouble_ends: AtomicU64,
 }
 
 /// What the stage has to tell.
@@ -40,7 +48,14 @@ struct Told {
 
 impl Stage {
     pub(crate) fn new(attachment: Attachment, plugin: Result<Arc<Plugin>, String>) -> Stage {
-        Stage { attachment, plugin, idle: Mutex::default(), told: Mutex::default() }
+        Stage {
+            attachment,
+            plugin,
+            idle: Mutex::default(),
+            told: Mutex::default(),
+            made: Instant::now(),
+            trouble_ends: AtomicU64::new(0),
+        }
     }
 
     /// Whether its plugin was found.
@@ -99,6 +114,11 @@ impl Stage {
         self.told().paused.clone()
     }
 
+    /// Whether it wastes its time on runs that fail. Waits for nobody.
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        micros(self.made.elapsed()) < self.trouble_ends.load(Ordering::Relaxed)
+    }
+
     /// Lets it run again.
     pub(crate) fn resume(&self) {
         let mut told = self.told();
@@ -137,6 +157,8 @@ impl Stage {
             told.last_error = Some(error.to_string());
             tracing::warn!(plugin = %name, topic = %self.attachment.topic, %error, "plugin failed");
             told.failed_in_row = told.failed_in_row.saturating_add(1);
+            let trouble = self.made.elapsed().saturating_add(took.saturating_mul(TROUBLE));
+            self.trouble_ends.fetch_max(micros(trouble), Ordering::Relaxed);
             let limit = self.attachment.limits.failures;
             if limit > 0 && told.failed_in_row >= limit && told.paused.is_none() {
                 let topic = &self.attachment.topic;
@@ -158,6 +180,10 @@ impl Stage {
             tracing::info!(plugin = %name, "and {} more lines", journal.lines_dropped);
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An instance while it runs; it goes back when dropped.

@@ -17,6 +17,7 @@ mod roles;
 mod routing;
 mod settings;
 mod signed;
+mod stock;
 mod subscribe;
 mod support;
 mod swap;

@@ -46,8 +46,9 @@ pub struct PluginBuild {
 /// What `plugin test` and `plugin bench` run, and how.
 #[derive(Args, Debug)]
 pub struct PluginRun {
-    /// Folder of a project that is built, or a component
-    #[arg(value_name = "DIR|COMPONENT", default_value = ".")]
+    /// Folder of a project that is built, a component, or the name of a stock plugin, which runs with
+    /// its example configuration
+    #[arg(value_name = "DIR|COMPONENT|STOCK", default_value = ".")]
     pub what: PathBuf,
     /// File of records, one a line: as `consume --output json` prints them, or plain values; - reads
     /// standard input; repeatable [default: the project's]

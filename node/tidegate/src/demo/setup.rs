@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_client::{Client, RequestError};
-use tidegate_types::{
-    Hook, LinkName, LinkSpec, NameError, PluginLimits, PluginName, SiteName, TopicConfig, TopicName,
-};
+use tidegate_types::{LinkName, LinkSpec, NameError, PluginName, SiteName, TopicConfig, TopicName};
 use tidegate_wire::{AttachRequest, LinkState, LinkStatus};
 use tokio::time::Instant;
 
@@ -72,15 +70,9 @@ async fn attach(edge: &Client, stream: &Stream, topic: &TopicName) -> Result<(),
             .await
             .map_err(|error| failed(&format!("install plugin {}", plugin.name), &error))?;
         let request = AttachRequest {
-            topic: topic.clone(),
-            hook: Hook::Ingest,
-            plugin: plugin_name,
-            hash: None,
             config: plugin.config.clone(),
             policy: plugin.policy,
-            limits: PluginLimits::default(),
-            derive: None,
-            canary: Vec::new(),
+            ..AttachRequest::new(topic.clone(), plugin_name)
         };
         edge.attach_plugin(request).await.map_err(|error| {
             failed(&format!("attach plugin {} to topic {topic}", plugin.name), &error)

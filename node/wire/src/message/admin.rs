@@ -261,6 +261,25 @@ pub struct AttachRequest {
     pub canary: Vec<PartitionId>,
 }
 
+impl AttachRequest {
+    /// The newest version at the hook ingest with an empty configuration and the default limits;
+    /// what it fails on becomes a dead letter.
+    #[must_use]
+    pub fn new(topic: TopicName, plugin: PluginName) -> AttachRequest {
+        AttachRequest {
+            topic,
+            hook: Hook::Ingest,
+            plugin,
+            hash: None,
+            config: "{}".to_owned(),
+            policy: PoisonPolicy::DeadLetter,
+            limits: PluginLimits::default(),
+            derive: None,
+            canary: Vec::new(),
+        }
+    }
+}
+
 /// What a site needs to copy its topics to another.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Invitation {

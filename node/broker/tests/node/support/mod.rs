@@ -8,4 +8,4 @@ mod wait;
 pub use node::{TestNode, text, texts, topic};
 pub use plugins::{Attach, variant};
 pub use raw::{MADE, Session, batch, garbage, keyed, stamped};
-pub use wait::eventually;
+pub use wait::{PATIENCE, eventually};

@@ -7,10 +7,10 @@ use tempfile::TempDir;
 use tidegate_broker::{Groups, Node, NodeConfig, PluginConfig};
 use tidegate_client::{Client, ClientConfig, ConsumedRecord, ConsumerConfig};
 use tidegate_record::{BatchBuilder, BuildOptions};
-use tidegate_types::{NodeId, TopicConfig, TopicName, limits};
+use tidegate_types::{NodeId, Timestamp, TopicConfig, TopicName, limits};
 use tidegate_wire::{ProducerIdentity, TopicDescription};
 
-use super::{MADE, Session, eventually, stamped};
+use super::{MADE, PATIENCE, Session, eventually, stamped};
 
 /// A topic's name.
 pub fn topic(name: &str) -> TopicName {
@@ -138,6 +138,16 @@ impl TestNode {
         session.put(builder.build().unwrap().into()).await.unwrap();
     }
 
+    /// Produces one batch of values with their times, in milliseconds, to partition 0.
+    pub async fn produce_at(&self, name: &str, records: &[(i64, &str)]) {
+        let mut builder = BatchBuilder::new(BuildOptions::default());
+        for (at, value) in records {
+            builder.push(Timestamp(*at), None, Some(value.as_bytes()), []).unwrap();
+        }
+        let mut session = Session::open(&self.client, name, None).await;
+        session.put(builder.build().unwrap().into()).await.unwrap();
+    }
+
     /// All that consumers may see, by partition and offset.
     pub async fn read(&self, name: &str) -> Vec<ConsumedRecord> {
         let until_end = ConsumerConfig { until_end: true, ..ConsumerConfig::default() };
@@ -160,7 +170,9 @@ impl TestNode {
             self.client.consumer(topic(name), ConsumerConfig::default()).await.unwrap();
         let mut records = Vec::new();
         while records.len() < count {
-            records.push(consumer.next().await.unwrap().unwrap());
+            let next = tokio::time::timeout(PATIENCE, consumer.next()).await;
+            let next = next.unwrap_or_else(|_| panic!("{name} has only {records:?}"));
+            records.push(next.unwrap().unwrap());
         }
         records
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits before it says that something does not happen. Far above what is
 /// expected: machines under test are slow and noisy.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);

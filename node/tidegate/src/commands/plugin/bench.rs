@@ -17,7 +17,7 @@ pub fn run(output: Output, args: &PluginBench) -> Result<(), Failure> {
         records: args.records as usize,
         batch: args.run.batch,
         partitions: args.run.partitions.or(test.partitions).unwrap_or(1),
-        state: args.run.state || test.state || args.run.table.is_some(),
+        state: subject.has_state(&args.run),
         table: runs::table(&args.run)?,
     };
     let measured = measure(&subject.bench, &mut subject.instance, &records, &plan)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tidegate_author::{Bench, BenchError, Project, Table, TestPlan, TestRecord, read_records};
 use tidegate_plugin::{Instance, Limits};
+use tidegate_stock_plugins::{self as stock, StockPlugin};
 use tidegate_types::{PluginLimits, limits};
 
 use super::{build, config_text, read_bounded};
@@ -19,6 +20,7 @@ pub struct Subject {
     pub bench: Bench,
     pub instance: Instance,
     pub project: Option<Project>,
+    stock: Option<&'static StockPlugin>,
 }
 
 impl Subject {
@@ -29,11 +31,15 @@ impl Subject {
             false => None,
         };
         let path = project.as_ref().map_or_else(|| args.what.clone(), Project::component);
+        let stock = args.what.to_str().and_then(stock::find).filter(|_| !path.exists());
         if project.is_some() && !path.exists() {
             let message = format!("{} is not there yet: `tidegate plugin build`", path.display());
             return Err(Failure::new(Exit::NotFound, message));
         }
-        let component = read_bounded(&path, limits::MAX_PLUGIN)?;
+        let component = match stock {
+            Some(stock) => stock.component(),
+            None => read_bounded(&path, limits::MAX_PLUGIN)?,
+        };
         let cache = project.as_ref().map(Project::cache);
         let bench = Bench::new(cache.as_deref()).map_err(|error| failure(&error))?;
         let plan = project.as_ref().map(|project| project.manifest().test.clone());
@@ -44,17 +50,23 @@ impl Subject {
                 let file = args.what.join(file);
                 config_text(&format!("@{}", file.display()))?
             }
-            (None, None) => "{}".to_owned(),
+            (None, None) => stock.map_or("{}", |stock| stock.example).to_owned(),
         };
         let instance = bench
             .instance(&component, &config, plugin_limits(args, &plan))
             .map_err(|error| failure(&error))?;
-        Ok(Subject { bench, instance, project })
+        Ok(Subject { bench, instance, project, stock })
     }
 
     /// What the project says of tests.
     pub fn plan(&self) -> TestPlan {
         self.project.as_ref().map(|project| project.manifest().test.clone()).unwrap_or_default()
+    }
+
+    /// Whether it is given a state.
+    pub fn has_state(&self, args: &PluginRun) -> bool {
+        let needs = self.stock.is_some_and(|stock| stock.needs_state);
+        needs || args.state || args.table.is_some() || self.plan().state
     }
 
     /// The records of the files that were named, else of those of the project.

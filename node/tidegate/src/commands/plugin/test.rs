@@ -25,7 +25,7 @@ pub async fn run(context: &Context, args: &PluginTest) -> Result<(), Failure> {
         topic: "test".to_owned(),
         partitions: args.run.partitions.or(plan.partitions).unwrap_or(1),
         batch: args.run.batch,
-        state: args.run.state || plan.state || args.run.table.is_some(),
+        state: subject.has_state(&args.run),
         table: runs::table(&args.run)?,
     };
     let ran = tidegate_author::run(&mut subject.instance, &records, &options)
