@@ -33,7 +33,7 @@ impl Deed {
 
     const fn endless(mode: &'static str) -> Deed {
         let time = Duration::from_millis(250);
-        Deed { time, ..Deed::new(mode, "took longer than 250ms for a batch") }
+        Deed { time, ..Deed::new(mode, "took longer than 250ms") }
     }
 
     /// The configuration with which it harms only batches that have a poisoned record.

@@ -99,7 +99,7 @@ impl Plan {
         Ok(Plan {
             before: attached.map(|Attachment { hash, config, .. }| (*hash, config.clone())),
             after: (after, config.to_owned()),
-            limits: attached.map(|known| known.limits.clone()).unwrap_or_default(),
+            limits: attached.map(|known| known.limits).unwrap_or_default(),
             derive: attached.and_then(|known| known.derive.clone()),
         })
     }

@@ -37,7 +37,7 @@ pub struct RunContext {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// It took longer than it may.
-    #[error("took longer than {limit:?} for a batch")]
+    #[error("took longer than {limit:?}")]
     TimedOut {
         /// The limit.
         limit: Duration,

@@ -88,6 +88,8 @@ impl Derive {
             pipeline.topic.id == topic.id && !ids.contains(id)
         };
         for (_, pipeline) in pipelines.extract_if(|id, pipeline| gone(id, pipeline)) {
+            // At once: what is produced from now on is not derived any more.
+            pipeline.end();
             tokio::spawn(forget(broker.clone(), pipeline));
         }
         for ((to, life), attachments) in wanted {
@@ -250,6 +252,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether it has ended.
+    pub(super) fn is_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// Ends when the pipeline does.
     pub(super) async fn ended(&self) {
         // The sender lives as long as the pipeline.
@@ -290,9 +297,8 @@ impl Pipeline {
     }
 }
 
-/// Ends a pipeline, and removes what it left in the store.
+/// Waits for the tasks of a pipeline that has ended, and removes what it kept.
 async fn forget(broker: Arc<Broker>, pipeline: Arc<Pipeline>) {
-    pipeline.end();
     pipeline.join().await;
     let mut stores = broker.derive.watch_store();
     let store = tokio::select! {

@@ -42,6 +42,7 @@ enum Stop {
 impl From<NoStep> for Stop {
     fn from(none: NoStep) -> Stop {
         match none {
+            NoStep::Ended => Stop::Ended,
             NoStep::Later(reason) => Stop::Later(reason),
             NoStep::Halted(reason) => Stop::Halted(reason),
         }

@@ -41,6 +41,8 @@ pub(super) struct Step {
 
 /// Why there was no step.
 pub(super) enum NoStep {
+    /// The pipeline has ended.
+    Ended,
     /// It is to be tried again later.
     Later(String),
     /// Somebody has to do something about it.
@@ -73,7 +75,12 @@ impl Work {
         let Some(to) = self.broker.topics.get(&self.pipeline.to) else {
             return Err(NoStep::Later(error::unknown_topic(&self.pipeline.to).message));
         };
-        let chunk = match reader.read(progress.next, self.partition.high_watermark(), CHUNK) {
+        let end = self.partition.high_watermark();
+        // In this order: what came after the end was told is not within.
+        if self.pipeline.is_ended() {
+            return Err(NoStep::Ended);
+        }
+        let chunk = match reader.read(progress.next, end, CHUNK) {
             Ok(chunk) => chunk,
             Err(ReadError::OutOfRange { start, .. }) if start > progress.next => {
                 let lost = start.get() - progress.next.get();

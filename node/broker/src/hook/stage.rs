@@ -147,6 +147,13 @@ impl Stage {
     fn ran(&self, records: u32, took: Duration, error: Option<&RunError>, instance: &mut Instance) {
         let name = &self.attachment.plugin;
         let (journal, memory) = (instance.take_journal(), instance.memory().get());
+        // Before the lock: whoever reads the log may be slow to take it.
+        for line in &journal.lines {
+            tracing::info!(plugin = %name, level = %line.level, "{}", line.message);
+        }
+        if journal.lines_dropped > 0 {
+            tracing::info!(plugin = %name, "and {} more lines", journal.lines_dropped);
+        }
         let mut told = self.told();
         told.stats.memory = told.stats.memory.max(memory);
         told.stats.batches += 1;
@@ -170,14 +177,10 @@ impl Stage {
             told.failed_in_row = 0;
         }
         for line in journal.lines {
-            tracing::info!(plugin = %name, level = %line.level, "{}", line.message);
             if told.lines.len() == LINES_KEPT {
                 told.lines.pop_front();
             }
             told.lines.push_back(format!("{}: {}", line.level, line.message));
-        }
-        if journal.lines_dropped > 0 {
-            tracing::info!(plugin = %name, "and {} more lines", journal.lines_dropped);
         }
     }
 }

@@ -111,7 +111,7 @@ pub fn dry_run_text(report: &DryRunReport) -> String {
             per_record(report.after.busy_ns),
         ],
     ];
-    let mut text = table(["records", "attached", "tried"], &[1, 2], rows);
+    let mut text = table(["records", "attached", "tried"], &[1, 2], rows) + "\n";
     for sample in &report.samples {
         let DryRunSample { partition, offset, record, .. } = sample;
         let before = sample.before.as_deref().unwrap_or(r#"{"fate":"kept"}"#);
