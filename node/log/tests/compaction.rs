@@ -513,6 +513,7 @@ fn damage_behind_an_open_transaction_leaves_compaction_nothing_to_do() {
     let names = segment_names(&disk);
     let base: i64 = names[2][..20].parse().unwrap();
     disk.flip_bit(&segment_path(Path::new(ROOT), 0, base), 70, 0).unwrap();
+    allow_reads(&disk, 1_000);
     maintain(&store);
     maintain(&store);
     assert_eq!(log.compaction(), (Offset(0), None));
@@ -571,6 +572,36 @@ fn a_log_that_has_nothing_to_gain_is_passed_over_once() {
     let did = disk.counts();
     maintain(&store);
     assert_eq!(disk.counts().reads, did.reads, "what is clean is read again");
+}
+
+/// Tombstones go by time: what holds back the records behind them is nothing to them.
+#[test]
+fn tombstones_go_while_a_transaction_is_open() {
+    let disk = SimDisk::new(11);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, compacting(2_000));
+    let mut model = Model::default();
+    let plain = BuildOptions::default();
+    for value in [Some(&[1; 100][..]), None] {
+        for n in 0..10_u8 {
+            model.put(&mut store, &log, plain, &[(Some(&[n]), value)], false);
+        }
+    }
+    close_active(&mut store, &log, &mut model);
+    let options = BuildOptions { stamp: Some(model.stamp(7, 1)), transactional: true, ..plain };
+    model.put(&mut store, &log, options, &[(Some(b"a"), Some(b"open"))], false);
+    close_active(&mut store, &log, &mut model);
+    let tombstones = |log: &LogHandle| records(log).iter().filter(|r| r.value.is_none()).count();
+    allow_reads(&disk, 1_000);
+    maintain(&store);
+    assert_eq!(tombstones(&log), 10);
+    store.clock.advance(2 * DAY);
+    maintain(&store);
+    assert_eq!(tombstones(&log), 0, "they wait for the transaction");
+    check(&log, &model, false, "without tombstones");
+    let did = disk.counts();
+    maintain(&store);
+    assert_eq!((disk.counts().reads, log.compaction().1), (did.reads, None));
 }
 
 #[test]
