@@ -269,3 +269,42 @@ fn the_head_goes_oldest_first_once_the_new_start_is_stored() {
         assert!(seen.len() > 2, "{name}: only {seen:?} files were met");
     }
 }
+
+/// All of a log is trimmed, and its next file has no room. Later it goes on in the old file, and
+/// the power is cut: the name that was nearly given may be there. It must not pass for proof that
+/// the old file has nothing to keep.
+#[test]
+fn a_file_that_had_no_room_takes_nothing_with_it() {
+    let mut came_back = 0;
+    for seed in 0..60 {
+        let disk = SimDisk::new(seed);
+        let mut store = Stepped::open(disk.clone());
+        let log = store.log(0, tiny(1_000_000));
+        fill(&mut store, &log);
+        log.trim(Offset(20)).unwrap();
+        disk.set_capacity(Some(ByteSize::bytes(0)));
+        store.step.run();
+        assert_eq!((log.segments(), bases(&disk)), (1, vec![0]), "there is no room for another");
+        disk.set_capacity(None);
+        store.clock.advance(Duration::from_secs(2));
+        store.step.run();
+        // All that lies before the start is told to the index, and need not be read again.
+        store.store.close();
+        drop((log, store.step));
+        let mut store = Stepped::open(disk.clone());
+        let log = store.log(0, tiny(1_000_000));
+        for n in 0..3 {
+            put(&mut store, &log, "later", Some(&[n]));
+        }
+        let wanted = records(&log);
+        assert_eq!(wanted.len(), 3);
+        let disk = disk.crash();
+        came_back += i32::from(bases(&disk).len() > 1);
+        let store = Stepped::open(disk);
+        let log = store.log(0, tiny(1_000_000));
+        let offsets = log.offsets();
+        assert_eq!((offsets.start, offsets.end), (Offset(20), Offset(23)), "seed {seed}");
+        assert_eq!((log.damage(), records(&log)), (vec![], wanted), "seed {seed}");
+    }
+    assert!(came_back > 0, "the name never came back");
+}
