@@ -194,7 +194,9 @@ impl World {
                 // It may begin before it again, should the index be lost.
                 model.content.insert(*base, stored.clone());
                 if let Some(id) = stored.id {
-                    model.sent[id].at = Some(*base);
+                    // What damage hid may have been sent again, and lie further on.
+                    let at = *model.sent[id].at.get_or_insert(*base);
+                    assert!(at == *base || model.hurt, "log {n}: batch {id} is there twice");
                 }
             } else if model.damage_at((*base).max(model.start)).is_some() {
                 model.content.entry(*base).or_insert_with(|| stored.clone());
