@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use tidegate_env::{Disk, OpenMode, SimDisk};
+use tidegate_env::{Disk, Fault, FaultKind, FaultOn, OpenMode, SimDisk};
 use tidegate_log::check::*;
 use tidegate_log::*;
 use tidegate_types::*;
@@ -145,6 +145,23 @@ fn a_store_in_use_or_missing_is_not_checked() {
     assert!(matches!(repair_disk(&disk), Err(CheckError::Locked { .. })));
     drop(store);
     assert_eq!(run().unwrap(), Report { index: IndexState::Sound, ..Report::default() });
+}
+
+#[test]
+fn a_file_before_the_start_that_could_not_be_removed_overlaps_nothing() {
+    let disk = killed();
+    let (first, second) = (bases(&disk)[1], bases(&disk)[2]);
+    let store = Stepped::open(disk.clone());
+    let log = store.log(0, tiny(SEGMENT));
+    let path = ".log".to_owned();
+    disk.inject(Fault { on: FaultOn::Remove, after: 0, kind: FaultKind::Io, path });
+    log.trim(Offset(first + 1)).unwrap();
+    assert!(first + 1 < second);
+    drop((log, store));
+    assert_eq!(bases(&disk)[1], first, "the first file is there");
+    let report = check_disk(&disk, false);
+    assert_eq!(report.logs[0].start, Offset(first + 1));
+    assert_eq!(kinds(&report), [ProblemKind::IndexRow], "{report:?}");
 }
 
 /// What is done to the folder, what a check finds then, and which offsets are lost.

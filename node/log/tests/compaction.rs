@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::*;
 use proptest::prelude::*;
-use tidegate_env::{Disk, Rng, SimDisk};
+use tidegate_env::{Disk, Fault, FaultKind, FaultOn, Rng, SimDisk};
 use tidegate_log::*;
 use tidegate_record::{Batch, BatchBuilder, BuildOptions, Compression};
 use tidegate_types::*;
@@ -513,10 +513,95 @@ fn damage_behind_an_open_transaction_leaves_compaction_nothing_to_do() {
     let names = segment_names(&disk);
     let base: i64 = names[2][..20].parse().unwrap();
     disk.flip_bit(&segment_path(Path::new(ROOT), 0, base), 70, 0).unwrap();
+    allow_reads(&disk, 1_000);
     maintain(&store);
     maintain(&store);
     assert_eq!(log.compaction(), (Offset(0), None));
     assert_eq!(log.damage().len(), 1);
+}
+
+/// Fails a read of a file after so many: a look that goes round and round comes to that, and so to
+/// an end.
+fn allow_reads(disk: &SimDisk, reads: u32) {
+    let (on, kind) = (FaultOn::Read, FaultKind::Io);
+    disk.inject(Fault { on, after: reads, kind, path: ".log".to_owned() });
+}
+
+/// A pass that changes nothing is made once: the log that needs one most does not keep the others
+/// from theirs, and later looks leave it alone until it has more closed segments.
+#[test]
+fn a_log_that_has_nothing_to_gain_is_passed_over_once() {
+    let disk = SimDisk::new(10);
+    let mut store = Stepped::open(disk.clone());
+    let (held, other) = (store.log(0, compacting(2_000)), store.log(1, compacting(2_000)));
+    let (mut in_held, mut in_other) = (Model::default(), Model::default());
+    let plain = BuildOptions::default();
+    for _ in 0..30 {
+        in_other.put(&mut store, &other, plain, &[(Some(b"a"), Some(&[1; 100]))], false);
+    }
+    close_active(&mut store, &other, &mut in_other);
+    maintain(&store);
+    let clean = other.compaction().0;
+    close_active(&mut store, &other, &mut in_other);
+
+    // All of it is dirty, more of it than of the other, and held back by its first batch.
+    let options = BuildOptions { stamp: Some(in_held.stamp(7, 1)), transactional: true, ..plain };
+    in_held.put(&mut store, &held, options, &[(Some(b"a"), Some(b"open"))], false);
+    for _ in 0..3 {
+        close_active(&mut store, &held, &mut in_held);
+    }
+    allow_reads(&disk, 1_000);
+    maintain(&store);
+    assert_eq!(held.compaction(), (Offset(0), None));
+    assert!(other.compaction().0 > clean, "the other log has had no turn");
+    assert_eq!(other.compaction().1, None);
+    let did = disk.counts();
+    for _ in 0..3 {
+        store.clock.advance(DAY);
+        maintain(&store);
+    }
+    let more = disk.counts();
+    assert_eq!((more.reads, more.syncs), (did.reads, did.syncs), "later looks read again");
+
+    // Nor is what was found out forgotten for good: a segment more, and it is tried again.
+    in_held.mark(&mut store, &held, 7, true);
+    close_active(&mut store, &held, &mut in_held);
+    maintain(&store);
+    assert!(held.compaction().0 > Offset(3), "{:?}", held.compaction());
+    check(&held, &in_held, true, "decided");
+    let did = disk.counts();
+    maintain(&store);
+    assert_eq!(disk.counts().reads, did.reads, "what is clean is read again");
+}
+
+/// Tombstones go by time: what holds back the records behind them is nothing to them.
+#[test]
+fn tombstones_go_while_a_transaction_is_open() {
+    let disk = SimDisk::new(11);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, compacting(2_000));
+    let mut model = Model::default();
+    let plain = BuildOptions::default();
+    for value in [Some(&[1; 100][..]), None] {
+        for n in 0..10_u8 {
+            model.put(&mut store, &log, plain, &[(Some(&[n]), value)], false);
+        }
+    }
+    close_active(&mut store, &log, &mut model);
+    let options = BuildOptions { stamp: Some(model.stamp(7, 1)), transactional: true, ..plain };
+    model.put(&mut store, &log, options, &[(Some(b"a"), Some(b"open"))], false);
+    close_active(&mut store, &log, &mut model);
+    let tombstones = |log: &LogHandle| records(log).iter().filter(|r| r.value.is_none()).count();
+    allow_reads(&disk, 1_000);
+    maintain(&store);
+    assert_eq!(tombstones(&log), 10);
+    store.clock.advance(2 * DAY);
+    maintain(&store);
+    assert_eq!(tombstones(&log), 0, "they wait for the transaction");
+    check(&log, &model, false, "without tombstones");
+    let did = disk.counts();
+    maintain(&store);
+    assert_eq!((disk.counts().reads, log.compaction().1), (did.reads, None));
 }
 
 #[test]

@@ -133,12 +133,13 @@ pub(super) fn check(
             report.add(ProblemKind::MissingFile { range }, Some(file_name(*base)), what);
         }
     }
-    let mut bytes = 0;
+    let (mut bytes, mut files_end) = (0, Offset::ZERO);
     for at in 0..folder.segments.len() {
         let base = folder.segments[at].0;
         let walked = walk_segment(disk, index, &folder, &known, at, (log, options), meter)?;
-        if base < report.end && at > 0 {
-            let end = report.end;
+        // Not with the log's start: a file that lies before it may be there still.
+        if base < files_end {
+            let end = files_end;
             let what = format!("begins at offset {base}, the file before it ends at {end}");
             report.add(
                 ProblemKind::Overlap { base_offset: base, end },
@@ -149,6 +150,7 @@ pub(super) fn check(
         report.batches += walked.batches;
         report.records += walked.records;
         bytes += walked.bytes;
+        files_end = files_end.max(walked.next);
         report.end = report.end.max(walked.next);
         let last = at + 1 == folder.segments.len();
         let row = known.segments.iter().find(|(known, _)| *known == base).map(|(_, row)| row.next);

@@ -218,6 +218,11 @@ pub(crate) fn sweep_trimmed(
 ) -> Result<Vec<(Offset, u64)>, OpenError> {
     let successors = segment_files.iter().skip(1);
     let mut count = successors.take_while(|(base, _)| *base <= to).count();
+    // A last file without a byte tells nothing of the one before it: the name of a file for which
+    // there was no room can come back, while the log went on in the old one. That is read.
+    if segment_files.get(count..).is_some_and(|rest| matches!(rest, [(_, 0)])) {
+        count = count.saturating_sub(1);
+    }
     // The one that stays could be left from before compaction merged it into one that would go.
     let is_last = count + 1 == segment_files.len();
     if segment_files.get(count).is_none_or(|(base, len)| !is_last && !is_own(*base, *len)) {

@@ -96,7 +96,8 @@ pub(crate) struct CleanState {
     /// The log was opened anew, or deleted: its files are not this state's any more.
     left: bool,
     dropped: Option<Dropped>,
-    /// The last segment that tells of transactions when a pass found that not all are decided.
+    /// The last segment that tells of transactions when a pass found that not all are decided: until
+    /// there are more, nothing that is dirty can be compacted.
     waits_at: Option<Offset>,
     /// After a failure, the uptime at which compaction is tried again.
     paused_until: Option<Duration>,

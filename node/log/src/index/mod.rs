@@ -171,9 +171,9 @@ impl Index {
         let existed = disk.exists(&path).map_err(at("look for"))?;
         let error = match Open::at(&**disk, &path, OpenMode::Create, cache) {
             Ok(open) => {
-                if !existed {
-                    disk.sync_dir(root).map_err(at("make"))?;
-                }
+                // One that was there may have been made by an open that failed, or was cut short,
+                // before it synced the name; without that a power cut takes all of it.
+                disk.sync_dir(root).map_err(at("make"))?;
                 return Ok(index(open));
             }
             Err(error) => error,

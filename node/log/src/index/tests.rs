@@ -117,6 +117,26 @@ fn an_index_that_the_disk_does_not_give_is_not_taken_for_damaged() {
 }
 
 #[test]
+fn an_index_whose_name_could_not_be_synced_is_not_lost_with_the_next_power_cut() {
+    // What a power cut takes of a folder that was not synced is drawn.
+    for (seed, damaged) in (0..20).map(|seed| (seed, seed % 2 == 0)) {
+        let disk = SimDisk::new(seed);
+        disk.create_dir_all(Path::new(ROOT)).unwrap();
+        if damaged {
+            open(&disk).commit(&rows(log(2))).unwrap();
+            let path = Path::new(ROOT).join(FILE);
+            (0..64).for_each(|at| disk.flip_bit(&path, at, 1).unwrap());
+        }
+        let path = String::new();
+        disk.inject(Fault { on: FaultOn::SyncDir, after: 0, kind: FaultKind::Io, path });
+        assert!(try_open(&disk).is_err());
+        open(&disk).commit(&rows(log(1))).unwrap();
+        let disk = disk.crash();
+        assert_eq!(open(&disk).known(log(1)).unwrap().durable, Some(Offset(9)), "{seed}");
+    }
+}
+
+#[test]
 fn a_row_that_changed_or_moved_counts_as_missing() {
     let key = log_key(log(1));
     let stored = LOGS.seal(&key, b"content".to_vec());

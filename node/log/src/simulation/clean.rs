@@ -217,7 +217,8 @@ impl LogModel {
     /// Whether a policy allows the log to start at `start` now.
     fn lets_go(&self, policy: LogPolicy, start: Offset, uptime: Duration, wall: Timestamp) -> bool {
         let kept: usize = self.content.range(start..).map(|(_, stored)| stored.bytes.len()).sum();
-        let by_size = policy.retention_bytes.is_some_and(|least| kept as u64 >= least.get());
+        let kept = kept as u64 + self.filler;
+        let by_size = policy.retention_bytes.is_some_and(|least| kept >= least.get());
         let before = || self.content.range(..start).map(|(_, stored)| stored);
         let gone = || before().filter(|stored| stored.next > self.start);
         let by_age = policy.retention.is_some_and(|age| {

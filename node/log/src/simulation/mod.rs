@@ -21,7 +21,8 @@
 //! `world` drives a run, `ops` has its operations (one is a line in a table), `produce` what
 //! appends, `clean` what leaves, `compaction` what is compacted, `index` what becomes of the index,
 //! `checks` and `reopened` what is compared, `model`, `history` and `batches` the model. Everything
-//! follows from the seed: `TIDEGATE_SEED=S` plays one again, `TIDEGATE_SEEDS=N` plays the first N:
+//! follows from the seed: `TIDEGATE_SEED=S` plays one again and tells each step, `TIDEGATE_SEEDS=N`
+//! plays the first N, and both together the N from S on, for whoever goes on where others ended:
 //!
 //! ```text
 //! TIDEGATE_SEEDS=1000000 cargo test --release -p tidegate-log --lib simulation
@@ -91,11 +92,16 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
+/// Whether a single seed is played, by somebody who wants to see what it does.
+fn plays_one() -> bool {
+    number("TIDEGATE_SEED").is_some() && number("TIDEGATE_SEEDS").is_none()
+}
+
 #[test]
 fn what_was_promised_survives_any_crash() {
-    let seeds = match number("TIDEGATE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEGATE_SEEDS").unwrap_or(10_000),
+    let seeds = match (number("TIDEGATE_SEED"), number("TIDEGATE_SEEDS")) {
+        (Some(seed), count) => seed..seed + count.unwrap_or(1),
+        (None, count) => 0..count.unwrap_or(10_000),
     };
     if let Some((seed, said)) = sweep(seeds, None) {
         panic!(

@@ -143,6 +143,8 @@ pub(super) struct LogModel {
     /// What the next check demands to find.
     pub(super) floor: Offset,
     pub(super) damage: Vec<DamageRange>,
+    /// Bytes behind the last batches of its files, where a cut was lost with a failed sync.
+    pub(super) filler: u64,
     /// A bit was turned somewhere in it: what its producers are told is no longer foretold.
     pub(super) hurt: bool,
     /// It left syncing to the system at some time: its producers may have met a gap.
@@ -177,6 +179,7 @@ impl LogModel {
             claimed: Offset::ZERO,
             floor: Offset::ZERO,
             damage: Vec::new(),
+            filler: 0,
             hurt: false,
             lossy: false,
             forgot: false,

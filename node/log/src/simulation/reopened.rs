@@ -68,7 +68,14 @@ impl World {
                     let told = self.logs[n].damage.contains(&range);
                     let met = |old: &DamageRange| old.from <= range.from && range.end <= old.end;
                     // What follows a batch whose length is wrong cannot be found either.
-                    let hurt = old.range(..range.end).any(|(_, s)| s.hurt && s.next >= range.from);
+                    let mut hurt = old.range(..range.end).filter(|(_, stored)| stored.hurt);
+                    // Of the file that the start lies in, what was trimmed hides it too.
+                    let file = |offset| bases.partition_point(|base| *base <= offset);
+                    let hurt = hurt.any(|(base, stored)| {
+                        let trimmed =
+                            range.from == offsets.start && file(*base) == file(range.from);
+                        stored.next >= range.from || trimmed
+                    });
                     let known = told || met_before.iter().any(met);
                     assert!(known || hurt, "log {n}: {range:?} cannot be read");
                     if !told {
@@ -79,6 +86,7 @@ impl World {
                 Some(Err(error)) => panic!("log {n} at {at}: {error}"),
             }
         }
+        self.logs[n].filler = self.filler(n, offsets.start, &bases);
         self.take_compacted(n, offsets.end);
         self.check_nothing_lost(n, &old, floor, &bases, &met_before);
         let model = &mut self.logs[n];
@@ -97,6 +105,20 @@ impl World {
         let folder = files::partition(super::world::ROOT.as_ref(), super::world::log_id(n));
         let listed = self.disk.list(&folder).unwrap_or_default();
         listed.iter().filter_map(|entry| files::segment_base(&entry.name)).collect()
+    }
+
+    /// Bytes of closed files from `start` on that are no batch's, which the log counts as its own.
+    fn filler(&self, n: usize, start: Offset, bases: &[Offset]) -> u64 {
+        let folder = files::partition(super::world::ROOT.as_ref(), super::world::log_id(n));
+        let listed = self.disk.list(&folder).unwrap_or_default();
+        let closed = bases.windows(2).filter(|pair| pair[0] >= start);
+        let of_file = |pair: &[Offset]| {
+            let file = listed.iter().find(|e| files::segment_base(&e.name) == Some(pair[0]));
+            let held = self.logs[n].content.range(pair[0]..pair[1]);
+            let held: usize = held.map(|(_, stored)| stored.bytes.len()).sum();
+            file.map_or(0, |file| file.len.saturating_sub(held as u64))
+        };
+        closed.map(of_file).sum()
     }
 
     /// A batch read after a start.
@@ -182,8 +204,10 @@ impl World {
                 let near = old.iter().any(|(b, s)| s.hurt && segment(*b) == segment(*base));
                 let before = met_before.iter().any(|range| range.contains(*base));
                 let fallen_back = self.index_hurt && stored.next <= model.trimmed;
+                let grown = self.index_lost
+                    && met_before.iter().any(|old| segment(old.from) == segment(*base));
                 assert!(
-                    stored.hurt || near || before || fallen_back,
+                    stored.hurt || near || before || fallen_back || grown,
                     "log {n}: damage covers {base}, which is whole"
                 );
             }
@@ -194,7 +218,9 @@ impl World {
                 // It may begin before it again, should the index be lost.
                 model.content.insert(*base, stored.clone());
                 if let Some(id) = stored.id {
-                    model.sent[id].at = Some(*base);
+                    // What damage hid may have been sent again, and lie further on.
+                    let at = *model.sent[id].at.get_or_insert(*base);
+                    assert!(at == *base || model.hurt, "log {n}: batch {id} is there twice");
                 }
             } else if model.damage_at((*base).max(model.start)).is_some() {
                 model.content.entry(*base).or_insert_with(|| stored.clone());
@@ -232,11 +258,16 @@ impl World {
     fn explain(&mut self, n: usize, range: DamageRange, floor: Offset) {
         let cut = self.index_lost && range.from >= floor;
         let model = &mut self.logs[n];
+        // Without the index whole batches behind damage are found only if all that follows is
+        // whole too: what is torn there hides them.
+        let grown = self.index_lost
+            && range.end > floor
+            && model.damage.iter().any(|old| old.contains(range.from));
         let known = model.damage.iter().any(|old| old.from <= range.from && range.end <= old.end);
         let hurt = model.content.range(..range.end).any(|(_, s)| s.hurt && s.next > range.from);
         // An index that was damaged may have fallen back to what it was before files were removed.
         let fallen_back = self.index_hurt && range.end <= model.start.max(model.shown);
-        let why = known || hurt || cut || fallen_back;
+        let why = known || hurt || cut || fallen_back || grown;
         assert!(why, "log {n}: {range:?} is damaged, floor {floor}");
         model.hurt = true;
     }

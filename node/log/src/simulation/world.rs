@@ -96,7 +96,7 @@ impl World {
             advances: Arc::default(),
             planted,
             trace: DefaultHasher::new(),
-            talks: super::number("TIDEGATE_SEED").is_some(),
+            talks: super::plays_one(),
         };
         world.draw_configs();
         world

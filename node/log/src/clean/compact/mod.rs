@@ -112,9 +112,8 @@ pub(super) fn plan(log: &Log, clean: &CleanState, policy: &LogPolicy, now: Now) 
     let sound = closed.iter().zip(successors);
     let sound = sound.take_while(|(_, next)| damaged.is_none_or(|from| *next <= from));
     let telling: Vec<_> = sound.map(|(segment, _)| Arc::clone(segment)).collect();
-    if clean.waits_at == telling.last().map(|last| last.base) {
-        return None;
-    }
+    // Only for what is dirty: tombstones go by time.
+    let waits = clean.waits_at == Some(telling.last()?.base);
     let dirty_from = clean.row.compacted;
     let may = |segment: &&Arc<Segment>| {
         let closed_at = clean.closed_at(segment.base).unwrap_or(now.uptime);
@@ -127,6 +126,7 @@ pub(super) fn plan(log: &Log, clean: &CleanState, policy: &LogPolicy, now: Now) 
     let is_dirty = |segment: &&Arc<Segment>| segment.next() > dirty_from;
     let dirty_bytes = segments.iter().filter(is_dirty).map(|segment| segment.len()).sum::<u64>();
     let due = dirty_bytes > 0
+        && !waits
         && u128::from(dirty_bytes) * 100 >= u128::from(all) * u128::from(policy.min_dirty_percent);
     let expired = match log.shared.planted(Planted::TombstonesNotHeld) {
         true => dirty_from,
