@@ -33,7 +33,7 @@ impl World {
         assert!(offsets.end >= floor, "log {n}: it ends at {}, before {floor}", offsets.end);
         let found = log.damage().to_vec();
         for range in &found {
-            self.explain(n, *range, floor);
+            self.explain(n, *range, floor, &bases);
         }
         self.check_start_reopened(n, offsets.start, &bases);
         let old = std::mem::take(&mut self.logs[n].content);
@@ -86,7 +86,8 @@ impl World {
                 Some(Err(error)) => panic!("log {n} at {at}: {error}"),
             }
         }
-        self.logs[n].filler = self.filler(n, offsets.start, &bases);
+        let closed = bases.windows(2).filter(|pair| pair[0] >= offsets.start);
+        self.logs[n].filler = closed.map(|pair| self.filler(n, pair[0], pair[1])).sum();
         self.take_compacted(n, offsets.end);
         self.check_nothing_lost(n, &old, floor, &bases, &met_before);
         let model = &mut self.logs[n];
@@ -107,18 +108,15 @@ impl World {
         listed.iter().filter_map(|entry| files::segment_base(&entry.name)).collect()
     }
 
-    /// Bytes of closed files from `start` on that are no batch's, which the log counts as its own.
-    fn filler(&self, n: usize, start: Offset, bases: &[Offset]) -> u64 {
+    /// Bytes of a closed file, from its base to the next one's, that are no batch's. The log counts
+    /// them as its own.
+    fn filler(&self, n: usize, base: Offset, next_base: Offset) -> u64 {
         let folder = files::partition(super::world::ROOT.as_ref(), super::world::log_id(n));
         let listed = self.disk.list(&folder).unwrap_or_default();
-        let closed = bases.windows(2).filter(|pair| pair[0] >= start);
-        let of_file = |pair: &[Offset]| {
-            let file = listed.iter().find(|e| files::segment_base(&e.name) == Some(pair[0]));
-            let held = self.logs[n].content.range(pair[0]..pair[1]);
-            let held: usize = held.map(|(_, stored)| stored.bytes.len()).sum();
-            file.map_or(0, |file| file.len.saturating_sub(held as u64))
-        };
-        closed.map(of_file).sum()
+        let file = listed.iter().find(|e| files::segment_base(&e.name) == Some(base));
+        let held = self.logs[n].content.range(base..next_base);
+        let held: usize = held.map(|(_, stored)| stored.bytes.len()).sum();
+        file.map_or(0, |file| file.len.saturating_sub(held as u64))
     }
 
     /// A batch read after a start.
@@ -199,13 +197,19 @@ impl World {
             }
             // Where it is compacted, what may be gone is judged by record.
             if *base < floor && !self.compacts {
-                let told = model.damage_at((*base).max(model.start)).is_some();
-                assert!(told, "log {n}: the batch at {base} is gone, all before {floor} was safe");
+                let told = model.damage_at((*base).max(model.start));
+                assert!(
+                    told.is_some(),
+                    "log {n}: the batch at {base} is gone, all before {floor} was safe"
+                );
                 let near = old.iter().any(|(b, s)| s.hurt && segment(*b) == segment(*base));
                 let before = met_before.iter().any(|range| range.contains(*base));
                 let fallen_back = self.index_hurt && stored.next <= model.trimmed;
+                let behind =
+                    |old: &DamageRange| old.end <= *base && segment(old.from) == segment(*base);
                 let grown = self.index_lost
-                    && met_before.iter().any(|old| segment(old.from) == segment(*base));
+                    && told.is_some_and(|range| range.end > floor)
+                    && met_before.iter().any(behind);
                 assert!(
                     stored.hurt || near || before || fallen_back || grown,
                     "log {n}: damage covers {base}, which is whole"
@@ -255,8 +259,15 @@ impl World {
     }
 
     /// Damage must come of something that was done to the disk.
-    fn explain(&mut self, n: usize, range: DamageRange, floor: Offset) {
+    fn explain(&mut self, n: usize, range: DamageRange, floor: Offset, bases: &[Offset]) {
         let cut = self.index_lost && range.from >= floor;
+        // A mirror's hole between two files: what a lost cut left before it may have been records.
+        let mut before = self.logs[n].content.range(..range.end).map(|(_, stored)| stored.next);
+        let hole = self.logs[n].mirror_of.is_some()
+            && before.next_back().is_none_or(|next| next <= range.from)
+            && bases
+                .windows(2)
+                .any(|pair| pair[1] == range.end && self.filler(n, pair[0], pair[1]) > 0);
         let model = &mut self.logs[n];
         // Without the index whole batches behind damage are found only if all that follows is
         // whole too: what is torn there hides them.
@@ -267,7 +278,7 @@ impl World {
         let hurt = model.content.range(..range.end).any(|(_, s)| s.hurt && s.next > range.from);
         // An index that was damaged may have fallen back to what it was before files were removed.
         let fallen_back = self.index_hurt && range.end <= model.start.max(model.shown);
-        let why = known || hurt || cut || fallen_back || grown;
+        let why = known || hurt || cut || fallen_back || grown || hole;
         assert!(why, "log {n}: {range:?} is damaged, floor {floor}");
         model.hurt = true;
     }
