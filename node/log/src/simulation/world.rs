@@ -207,6 +207,10 @@ impl World {
             model.floor = model.end.max(model.floor);
             self.open_log(n)?;
             self.check_reopened(n);
+            if !self.disk.has_power() {
+                // What was opened as the power failed could not be looked at.
+                return None;
+            }
         }
         self.logs[n].handle.clone()
     }
