@@ -236,7 +236,8 @@ impl View {
             Ok(database)
         }));
         let database = opened.unwrap_or(Err(ViewError::Panicked))?;
-        if !existed && let Some(folder) = self.path.parent() {
+        // One that was there may have been made by an open that was cut short before this.
+        if let Some(folder) = self.path.parent() {
             self.disk.sync_dir(folder).map_err(open)?;
         }
         Ok(database)

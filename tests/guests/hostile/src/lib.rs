@@ -2,7 +2,7 @@
 //! with `:value` after it, only to a batch in which a value begins with `poison`. Other batches it
 //! leaves as they are.
 //!
-//! Where the text of [`START`] in the component is changed to end with `yes`, it loops before it can
+//! Where the text of `START` in the component is changed to end with `yes`, it loops before it can
 //! be configured.
 #![cfg(target_family = "wasm")]
 #![expect(unsafe_code, reason = "wit-bindgen generates it")]
