@@ -85,6 +85,9 @@ pub(crate) struct Active {
     staged: Staged,
     /// Up to here the file is zeros that were written ahead.
     allocated: u64,
+    /// The file was there before this start: it may look cut, and not be, where a cut was lost with
+    /// a sync that failed.
+    length_unsure: bool,
     /// Bytes were written since the last sync.
     pub(crate) unsynced: bool,
     /// Everything before this was synced.
@@ -115,6 +118,7 @@ impl Active {
             staged_meta,
             staged: Staged::default(),
             allocated: staged_meta.len,
+            length_unsure: true,
             unsynced: false,
             synced,
             checkpointed,
@@ -342,7 +346,7 @@ impl Active {
         log.shared.spare.give_back(std::mem::take(&mut self.staged));
         self.staged_meta = self.segment.meta();
         self.staged_meta.len = self.written;
-        self.cut(log)
+        self.cut(log, false)
     }
 
     /// Zeroes the file ahead of small writes, so that their syncs change no metadata.
@@ -440,14 +444,14 @@ impl Active {
     /// Writes what is staged, cuts what was zeroed ahead and makes the rest durable.
     pub(crate) fn finish(&mut self, log: &Log) -> Result<(), Failure> {
         self.write(log)?;
-        Ok(self.cut(log)?)
+        Ok(self.cut(log, false)?)
     }
 
-    /// Cuts the file to what was written, durably.
-    fn cut(&mut self, log: &Log) -> Result<(), String> {
+    /// Cuts the file to what was written, durably; `again` even if it looks cut.
+    fn cut(&mut self, log: &Log, again: bool) -> Result<(), String> {
         let file = self.open_file(log)?;
         let cut = || -> io::Result<bool> {
-            let cut = file.len()? != self.written;
+            let cut = again || file.len()? != self.written;
             if cut {
                 file.set_len(self.written)?;
             }
@@ -472,7 +476,7 @@ impl Active {
         let finished = if log.shared.planted(Planted::RollUnsynced) {
             self.write(log).and_then(|_| Ok(self.handle_synced(log, Ok(()))?))
         } else {
-            self.finish(log)
+            self.write(log).and_then(|_| Ok(self.cut(log, self.length_unsure)?))
         };
         finished.inspect_err(|failure| {
             if matches!(failure, Failure::Full) {
@@ -515,7 +519,7 @@ impl Active {
         closed.close((!stored).then_some(index));
         (self.segment, self.file) = (segment, Some(file));
         (self.written, self.allocated, self.staged_meta) = (0, 0, meta);
-        self.covered = 0;
+        (self.covered, self.length_unsure) = (0, false);
         // Behind a hole the log ends here already, as a start finds it: nothing may be appended
         // before, and a sync makes all up to here durable.
         log.end.fetch_max(base.0, Ordering::AcqRel);
