@@ -5,6 +5,7 @@
 mod failing;
 mod full;
 mod power;
+mod sync;
 
 use std::time::Duration;
 

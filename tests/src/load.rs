@@ -265,7 +265,13 @@ async fn settle(
 pub fn check_log(acked: &[Acked], logs: &[StoredLog]) {
     let lost = lost_runs(acked, logs);
     if let Some(run) = lost.first() {
-        panic!("{:?} was acknowledged and is lost", run[0]);
+        let (first, last, runs) = (run[0], run[run.len() - 1], lost.len());
+        let ends = logs.iter().map(|log| log.records.last().map(|record| record.offset));
+        panic!(
+            "{first:?} was acknowledged and is lost, as all to {last:?}: the first of {runs} runs; \
+             the logs end at {:?}",
+            ends.collect::<Vec<_>>()
+        );
     }
 }
 

@@ -22,6 +22,6 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{DirEntry, Disk, DiskFile, OpenMode, Space};
 pub use group::GroupDisk;
 pub use metered::{DiskMeter, MeteredDisk};
-pub use real::RealDisk;
+pub use real::{RealDisk, sync_data};
 pub use rng::Rng;
 pub use sim::{DiskCounts, Fault, FaultKind, FaultOn, SimDisk};

@@ -37,6 +37,23 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Makes a file's data and length durable with `fdatasync`, and asks whether the file system still
+/// stood when that was done. The file must be open for writing. Never to be retried after an error.
+///
+/// ext4 may answer an `fdatasync` with success though its journal was aborted while that waited for
+/// the data: the commit that it would wait for next is no more, and nothing is left to tell. (Seen
+/// on Linux 6.18 at every second `FS_IOC_SHUTDOWN` under four writers.) So a write of no bytes
+/// follows, which POSIX lets report errors, and which ext4 and XFS refuse from that moment on. It
+/// is a system call and nothing more.
+///
+/// # Errors
+/// If the sync fails, or the file system has failed by then.
+pub fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()?;
+    rustix::io::pwrite(file, &[], 0)?;
+    Ok(())
+}
+
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
@@ -210,7 +227,7 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        sync_data(&self.file)
     }
 
     fn len(&self) -> io::Result<u64> {

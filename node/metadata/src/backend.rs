@@ -16,6 +16,8 @@ use redb::{BackendError, DatabaseError, StorageBackend};
 #[derive(Debug)]
 pub(crate) struct WatchedFile {
     file: FileBackend,
+    /// The same file, to be synced.
+    synced: File,
     sync_failed: Arc<AtomicBool>,
 }
 
@@ -24,7 +26,8 @@ impl WatchedFile {
         file: File,
         sync_failed: Arc<AtomicBool>,
     ) -> Result<WatchedFile, DatabaseError> {
-        Ok(WatchedFile { file: FileBackend::new(file)?, sync_failed })
+        let synced = file.try_clone()?;
+        Ok(WatchedFile { file: FileBackend::new(file)?, synced, sync_failed })
     }
 }
 
@@ -42,7 +45,7 @@ impl StorageBackend for WatchedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let synced = self.file.sync_data();
+        let synced = tidegate_env::sync_data(&self.synced);
         if synced.is_err() {
             self.sync_failed.store(true, Ordering::Release);
         }
