@@ -9,14 +9,11 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tidegate_bench_common::sample;
 use tidegate_bench_common::table::{Row, Table};
 use tidegate_transport::Connection;
-use tidegate_types::{
-    Acks, Flush, Hook, PartitionId, PluginLimits, PluginName, PoisonPolicy, TopicName,
-};
-use tidegate_wire::{AttachRequest, Open, OpenProduce, ProduceBatch, ProduceReply, Request};
+use tidegate_types::{Acks, Flush, PartitionId, PluginLimits, PoisonPolicy, TopicName};
+use tidegate_wire::{AttachRequest, Open, OpenProduce, ProduceBatch, ProduceReply};
 use tokio::sync::{mpsc, watch};
 
 use crate::Failure;
@@ -63,9 +60,7 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
     for (flush, kept) in [(Flush::Always, "durable"), (Flush::Os, "page cache")] {
         let dir = tempfile::tempdir()?;
         let node = BenchNode::start(dir.path()).await?;
-        let plugin = PluginName::new("hostile")?;
-        let component = Bytes::from_static(tidegate_test_guests::HOSTILE);
-        node.ask(Request::InstallPlugin(plugin.clone()), component).await?;
+        let plugin = node.install("hostile", tidegate_test_guests::HOSTILE).await?;
         let neighbour = node.topic("neighbour", flush).await?;
         let mut alone = Vec::new();
         let mut beside = DEEDS.map(|_| Vec::new());
@@ -74,7 +69,17 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
             alone.push(acks(&node, &neighbour, requests).await?);
             for ((deed, ..), figures) in DEEDS.iter().zip(&mut beside) {
                 let topic = node.topic(&format!("{deed}-{round}"), flush).await?;
-                attach(&node, &topic, &plugin, deed).await?;
+                node.attach(AttachRequest {
+                    config: format!("{deed:?}"),
+                    policy: PoisonPolicy::Skip,
+                    limits: PluginLimits {
+                        batch_time: BATCH_TIME,
+                        failures: 0,
+                        ..PluginLimits::default()
+                    },
+                    ..AttachRequest::new(topic.clone(), plugin.clone())
+                })
+                .await?;
                 let others = Others::start(&node, &topic).await?;
                 figures.push(acks(&node, &neighbour, requests).await?);
                 others.stop().await?;
@@ -94,26 +99,6 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
         }
     }
     Ok(())
-}
-
-async fn attach(
-    node: &BenchNode,
-    topic: &TopicName,
-    plugin: &PluginName,
-    deed: &str,
-) -> Result<(), Failure> {
-    let request = AttachRequest {
-        topic: topic.clone(),
-        hook: Hook::Ingest,
-        plugin: plugin.clone(),
-        hash: None,
-        config: format!("{deed:?}"),
-        policy: PoisonPolicy::Skip,
-        limits: PluginLimits { batch_time: BATCH_TIME, failures: 0, ..PluginLimits::default() },
-        derive: None,
-        canary: Vec::new(),
-    };
-    node.ask(Request::AttachPlugin(request), Bytes::new()).await.map(drop)
 }
 
 /// The 99th percentile of the neighbour's acknowledgements, in microseconds.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tidegate_broker::{Node, NodeConfig};
 use tidegate_transport::Connection;
-use tidegate_types::{Flush, NodeId, SiteName, TopicConfig, TopicName, limits};
-use tidegate_wire::{Open, Request, Response};
+use tidegate_types::{Flush, NodeId, PluginName, SiteName, TopicConfig, TopicName, limits};
+use tidegate_wire::{AttachRequest, Open, Request, Response};
 
 use crate::{Failure, load};
 
@@ -72,6 +72,28 @@ impl BenchNode {
             Some((response, _)) => Ok(response),
             None => Err("no answer".into()),
         }
+    }
+
+    /// Installs a plugin.
+    ///
+    /// # Errors
+    /// If the node refuses.
+    pub async fn install(
+        &self,
+        name: &str,
+        component: impl Into<Bytes>,
+    ) -> Result<PluginName, Failure> {
+        let name = PluginName::new(name)?;
+        self.ask(Request::InstallPlugin(name.clone()), component.into()).await?;
+        Ok(name)
+    }
+
+    /// Attaches one.
+    ///
+    /// # Errors
+    /// If the node refuses.
+    pub async fn attach(&self, request: AttachRequest) -> Result<(), Failure> {
+        self.ask(Request::AttachPlugin(request), Bytes::new()).await.map(drop)
     }
 
     /// Makes a topic of one partition.

@@ -4,7 +4,6 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tidegate_bench_common::sample;
 use tidegate_bench_common::table::{Row, Table};
 use tidegate_bench_guest::convert;
@@ -12,10 +11,9 @@ use tidegate_plugin::apply::{Applier, Origin};
 use tidegate_plugin::{Columns, HostConfig, Limits, PluginHost, RunContext};
 use tidegate_record::Batch;
 use tidegate_types::{
-    Acks, Flush, Hook, PartitionId, PluginLimits, PluginName, PoisonPolicy, Timestamp, TopicId,
-    TopicName,
+    Acks, Flush, PartitionId, PluginName, PoisonPolicy, Timestamp, TopicId, TopicName,
 };
-use tidegate_wire::{AttachRequest, Request};
+use tidegate_wire::AttachRequest;
 
 use crate::Failure;
 use crate::load::{self, Load};
@@ -34,8 +32,8 @@ const PER_BATCH: u32 = 256;
 pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let node = BenchNode::start(dir.path()).await?;
-    let keep = install(&node, "identity", tidegate_test_guests::KEEP).await?;
-    let json = install(&node, "convert", CONVERT).await?;
+    let keep = node.install("identity", tidegate_test_guests::KEEP).await?;
+    let json = node.install("convert", CONVERT).await?;
     let load = Load { records, per_batch: PER_BATCH, in_flight: 32, acks: Acks::All };
     let (mut plain, mut filtered, mut converted) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -47,7 +45,7 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
         for (name, plugin, figures) in topics {
             let topic = node.topic(&name, Flush::Os).await?;
             if let Some((plugin, config)) = plugin {
-                attach(&node, &topic, plugin, config).await?;
+                node.attach(halting(&topic, plugin, config)).await?;
             }
             let before = cpu()?;
             let run = load::produce(&node.connection, &topic, &load).await?;
@@ -87,13 +85,13 @@ async fn install_to_first_record(node: &BenchNode, rounds: usize) -> Result<Vec<
     let mut figures = Vec::new();
     for round in 0..rounds {
         let topic = node.topic(&format!("first-{round}"), Flush::Always).await?;
-        let name = PluginName::new(format!("first-{round}"))?;
+        let name = format!("first-{round}");
         // A section that nobody reads makes it another one each time.
         let round = [round as u8];
         let component = [tidegate_test_guests::HOSTILE, b"\0\x07\x05other", &round].concat();
         let started = Instant::now();
-        node.ask(Request::InstallPlugin(name.clone()), component.into()).await?;
-        attach(node, &topic, &name, "\"upper\"").await?;
+        let name = node.install(&name, component).await?;
+        node.attach(halting(&topic, &name, "\"upper\"")).await?;
         load::produce(&node.connection, &topic, &load).await?;
         figures.push(started.elapsed().as_secs_f64() * 1e3);
         node.delete(&topic).await?;
@@ -191,34 +189,13 @@ fn native(table: &mut Table, rounds: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn install(
-    node: &BenchNode,
-    name: &str,
-    component: &'static [u8],
-) -> Result<PluginName, Failure> {
-    let name = PluginName::new(name)?;
-    node.ask(Request::InstallPlugin(name.clone()), Bytes::from_static(component)).await?;
-    Ok(name)
-}
-
-async fn attach(
-    node: &BenchNode,
-    topic: &TopicName,
-    plugin: &PluginName,
-    config: &str,
-) -> Result<(), Failure> {
-    let request = AttachRequest {
-        topic: topic.clone(),
-        hook: Hook::Ingest,
-        plugin: plugin.clone(),
-        hash: None,
+/// A batch on which the plugin fails is refused: it would be no measurement.
+fn halting(topic: &TopicName, plugin: &PluginName, config: &str) -> AttachRequest {
+    AttachRequest {
         config: config.to_owned(),
         policy: PoisonPolicy::Halt,
-        limits: PluginLimits::default(),
-        derive: None,
-        canary: Vec::new(),
-    };
-    node.ask(Request::AttachPlugin(request), Bytes::new()).await.map(drop)
+        ..AttachRequest::new(topic.clone(), plugin.clone())
+    }
 }
 
 /// CPU time of this process so far, client included: it is the same on both sides.

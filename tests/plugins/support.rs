@@ -9,7 +9,7 @@ use tidegate_client::{
 use tidegate_test_guests::HOSTILE;
 use tidegate_tests::{Load, Node, PATIENCE, check_log};
 use tidegate_types::{
-    ByteSize, Hook, PluginHash, PluginLimits, PluginName, PoisonPolicy, TopicConfig, TopicName,
+    ByteSize, PluginHash, PluginLimits, PluginName, PoisonPolicy, TopicConfig, TopicName,
 };
 use tidegate_wire::{AttachRequest, PluginStats};
 
@@ -127,10 +127,6 @@ impl Site {
     pub async fn attach(&self, topic: &str, deed: &Deed, policy: PoisonPolicy) {
         self.client.create_topic(name(topic), TopicConfig::default(), false).await.unwrap();
         let request = AttachRequest {
-            topic: name(topic),
-            hook: Hook::Ingest,
-            plugin: hostile_name(),
-            hash: None,
             config: deed.config(),
             policy,
             limits: PluginLimits {
@@ -138,8 +134,7 @@ impl Site {
                 memory: deed.memory,
                 ..PluginLimits::default()
             },
-            derive: None,
-            canary: Vec::new(),
+            ..AttachRequest::new(name(topic), hostile_name())
         };
         self.client.attach_plugin(request).await.unwrap();
     }

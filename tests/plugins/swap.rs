@@ -123,16 +123,12 @@ impl Versions {
         }
         let label = format!("v{count}");
         let request = AttachRequest {
-            topic: name(TOPIC),
-            hook: Hook::Ingest,
-            plugin: plugin(),
             hash: Some(self.hashes[count / 2 % self.hashes.len()]),
             config: config(&label),
             policy: PoisonPolicy::Halt,
             // A busy machine must not make a plugin fail that does what it should.
             limits: PluginLimits { batch_time: PATIENCE, ..PluginLimits::default() },
-            derive: None,
-            canary: Vec::new(),
+            ..AttachRequest::new(name(TOPIC), plugin())
         };
         self.client.attach_plugin(request).await.unwrap();
         self.labels.push(label);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_plugin::{Columns, Instance, Limits, MemoryState, Needs, RunContext, RunError, State};
+use tidegate_plugin::{Columns, Instance, Limits, MemoryState, Needs, RunContext, RunError};
 use tidegate_record::{Batch, BatchBuilder, BatchError, BuildError, BuildOptions, PushError};
 use tidegate_types::Timestamp;
 
@@ -192,12 +192,13 @@ fn run_round(
             last = header.timestamp_of(&record);
             columns.push(last, record.key, record.value, record.headers)?;
         }
-        let mut lent = state.map(|state| {
-            state.advance(last.millis());
-            state.begin();
-            Box::new(state.clone()) as Box<dyn State>
-        });
-        let outcome = instance.run_with(columns, &context, &mut lent)?;
+        let outcome = match state {
+            Some(state) => {
+                state.advance(last.millis());
+                state.run(instance, columns, &context)?
+            }
+            None => instance.run(columns, &context)?,
+        };
         context.seed += 1;
         failed += outcome.failed.len();
     }

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tidegate_plugin::{
-    Columns, Instance, LogLine, Lookup, MemoryState, Outcome, PushError, RunContext, State,
-    run_for_fates,
+    Columns, Instance, LogLine, Lookup, MemoryState, Outcome, PushError, RunContext, run_for_fates,
 };
 use tidegate_types::{PluginLimits, Timestamp};
 
@@ -134,18 +133,14 @@ impl Runner<'_> {
             // The same for the same record in the same place, as in the node.
             seed: self.run.fates.len() as u64,
         };
-        let mut lent = state.map(|state| {
-            state.begin();
-            Box::new(state.clone()) as Box<dyn State>
-        });
-        let answer = self.instance.run_with(&mut self.columns, &context, &mut lent);
+        let answer = match state {
+            Some(state) => state.run(self.instance, &mut self.columns, &context),
+            None => self.instance.run(&mut self.columns, &context),
+        };
         let journal = self.instance.take_journal();
         self.run.lines.extend(journal.lines);
         for (name, by) in journal.counters {
             *self.run.counters.entry(name).or_default() += by;
-        }
-        if let (Some(state), Err(_)) = (state, &answer) {
-            state.undo();
         }
         Ok(answer.map_err(|error| error.to_string()))
     }

@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Map;
 use tidegate_metadata::Image;
-use tidegate_plugin::apply::{Derive, Origin, run_context};
+use tidegate_plugin::apply::run_context;
 use tidegate_plugin::{
-    Columns, Fate, FateKind, Instance, Limits, MemoryState, RunContext, State, put_bytes,
-    run_for_fates,
+    Columns, Fate, FateKind, Instance, Limits, MemoryState, RunContext, put_bytes, run_for_fates,
 };
 use tidegate_record::{Batch, Batches, Record};
 use tidegate_types::{
-    Attachment, ByteSize, DeriveSpec, Hook, Offset, PluginHash, PluginLimits, ProducerEpoch,
-    ProducerId, ProducerStamp, Sequence, Timestamp, TopicName,
+    Attachment, ByteSize, DeriveSpec, Hook, Offset, PartitionId, PluginHash, PluginLimits,
+    Timestamp,
 };
 use tidegate_wire::{
     DryRunReport, DryRunRequest, DryRunSample, DryRunSide, ErrorBody, ErrorCode, FateCounts,
@@ -150,14 +149,10 @@ impl Side {
                     .push(*timestamp, record.key, record.value, record.headers)
                     .map_err(|full| Some(error::internal("gathering records", &full)))?;
             }
-            let mut lent = self.state.as_ref().map(|state| {
-                state.begin();
-                Box::new(state.clone()) as Box<dyn State>
-            });
-            let outcome = self.instance.run_with(columns, context, &mut lent);
-            if let (Some(state), Err(_)) = (&self.state, &outcome) {
-                state.undo();
-            }
+            let outcome = match &self.state {
+                Some(state) => state.run(&mut self.instance, columns, context),
+                None => self.instance.run(columns, context),
+            };
             // What it logs belongs to records that are only tried.
             self.instance.take_journal();
             Ok(outcome.map_err(|error| error.to_string()))
@@ -193,9 +188,13 @@ struct DryRun {
     after: Side,
     until: Instant,
     columns: Columns,
-    left: u64,
-    samples: usize,
-    report: DryRunReport,
+    most_records: u64,
+    most_samples: usize,
+    ranges: Vec<(PartitionId, Offset, Offset)>,
+    records: u64,
+    different: u64,
+    samples: Vec<DryRunSample>,
+    cut_short: bool,
 }
 
 impl DryRun {
@@ -208,16 +207,6 @@ impl DryRun {
         let limits = Limits::from(&plan.limits);
         let before = plan.before.map(|at| Side::new(&broker, at, limits)).transpose()?;
         let after = Side::new(&broker, plan.after, limits)?;
-        let nothing = DryRunSide { hash: after.hash, fates: FateCounts::default(), busy_ns: 0 };
-        let report = DryRunReport {
-            before: None,
-            after: nothing,
-            ranges: Vec::new(),
-            records: 0,
-            different: 0,
-            samples: Vec::new(),
-            cut_short: false,
-        };
         Ok(DryRun {
             broker,
             topic,
@@ -228,14 +217,23 @@ impl DryRun {
             after,
             until: Instant::now() + TIME,
             columns: Columns::new(),
-            left: request.records,
-            samples: request.samples as usize,
-            report,
+            most_records: request.records,
+            most_samples: request.samples as usize,
+            ranges: Vec::new(),
+            records: 0,
+            different: 0,
+            samples: Vec::new(),
+            cut_short: false,
         })
     }
 
     fn is_over(&self) -> bool {
-        self.left == 0 || self.report.cut_short
+        self.left() == 0 || self.cut_short
+    }
+
+    /// How many more records may be run.
+    fn left(&self) -> u64 {
+        self.most_records - self.records
     }
 
     /// Runs one partition from `from` to its end, or to that of the run.
@@ -266,7 +264,7 @@ impl DryRun {
             next = next.max(chunk.next_offset);
         }
         if next > from {
-            self.report.ranges.push((id, from, next));
+            self.ranges.push((id, from, next));
         }
         Ok(())
     }
@@ -289,7 +287,7 @@ impl DryRun {
         for record in batch.body(&mut scratch).map_err(unreadable)? {
             let record = record.map_err(unreadable)?;
             let (offset, timestamp) = (header.offset_of(&record), header.timestamp_of(&record));
-            if offset >= from && (records.len() as u64) < self.left {
+            if offset >= from && (records.len() as u64) < self.left() {
                 records.push(Stored { offset, timestamp, record });
             }
         }
@@ -307,40 +305,23 @@ impl DryRun {
         let after = self.after.run(&mut self.columns, &records, &context, self.until)?;
         let Some(after) = after else { return Ok(self.out_of_time()) };
         self.compare(partition, &records, before.as_deref(), &after);
-        self.left -= records.len() as u64;
-        let whole = self.left > 0;
+        let whole = self.left() > 0;
         Ok(Some(if whole { header.next_offset() } else { last.advance(1) }))
     }
 
     fn out_of_time(&mut self) -> Option<Offset> {
-        self.report.cut_short = true;
+        self.cut_short = true;
         None
     }
 
     /// What the plugin is told, as where it is attached.
     fn context(&self, batch: &Batch<'_>, partition: &Partition) -> RunContext {
-        let to = self.derive.as_ref().map(|spec| &spec.to);
-        let derive = to.map(|to| Derive {
-            to,
-            partitions: self.broker.topics.get(to).map_or(1, |to| to.config().partitions),
-            stamp: ProducerStamp {
-                id: ProducerId(0),
-                epoch: ProducerEpoch(0),
-                base_sequence: Sequence(0),
-            },
-        });
-        let nowhere = |_: &TopicName| None;
-        let origin = Origin {
-            topic: &self.topic.name,
-            topic_id: self.topic.id,
-            partition: partition.at.partition,
-            partitions: self.topic.config().partitions,
-            purpose: self.hook.as_str(),
-            keep_offsets: false,
-            derive,
-            partitions_of: &nowhere,
+        let partitions = match &self.derive {
+            Some(spec) => self.broker.topics.get(&spec.to).map_or(1, |to| to.config().partitions),
+            None => self.topic.config().partitions,
         };
-        run_context(batch, &origin)
+        let (topic, id) = (&self.topic.name, self.topic.id);
+        run_context(batch.header(), topic, id, partition.at.partition, partitions)
     }
 
     fn compare(
@@ -357,13 +338,13 @@ impl DryRun {
                 count(&mut side.fates, was.kind);
             }
             count(&mut self.after.fates, now.kind);
-            self.report.records += 1;
+            self.records += 1;
             if *now == *was.unwrap_or(&unchanged) {
                 continue;
             }
-            self.report.different += 1;
-            if self.report.samples.len() < self.samples {
-                self.report.samples.push(DryRunSample {
+            self.different += 1;
+            if self.samples.len() < self.most_samples {
+                self.samples.push(DryRunSample {
                     partition: partition.at.partition,
                     offset: stored.offset,
                     record: text(record(stored)),
@@ -375,8 +356,15 @@ impl DryRun {
     }
 
     fn report(self) -> DryRunReport {
-        let before = self.before.map(Side::report);
-        DryRunReport { before, after: self.after.report(), ..self.report }
+        DryRunReport {
+            before: self.before.map(Side::report),
+            after: self.after.report(),
+            ranges: self.ranges,
+            records: self.records,
+            different: self.different,
+            samples: self.samples,
+            cut_short: self.cut_short,
+        }
     }
 }
 

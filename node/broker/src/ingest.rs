@@ -93,15 +93,12 @@ pub(crate) async fn run(
     batch: Bytes,
 ) -> Result<Placed, ErrorBody> {
     let partition = target.at.partition;
-    let turn = chain.turn(partition).await;
     let running = {
         let (broker, topic, chain, batch) =
             (broker.clone(), topic.clone(), chain.clone(), batch.clone());
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            run_chain(&chain, &broker, &topic, partition, &batch)
-        })
+        move || run_chain(&chain, &broker, &topic, partition, &batch)
     };
+    let running = chain.run_blocking(partition, running);
     let Ran { applied, letters } =
         running.await.map_err(|stopped| error::internal("running plugins", &stopped))??;
 

@@ -62,13 +62,7 @@ impl Leaving {
         partition: &Arc<Partition>,
         batches: Bytes,
     ) -> Result<Bytes, ErrorBody> {
-        let (this, partition) = (self.clone(), partition.clone());
-        let turn = self.chain.turn(partition.at.partition).await;
-        let running = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            this.run(&partition, &batches)
-        });
-        running.await.map_err(|stopped| error::internal("running plugins", &stopped))?
+        self.pass_from(partition, || Ok(batches)).await
     }
 
     /// What is left of a range that was found, at the same offsets.
@@ -80,16 +74,19 @@ impl Leaving {
         partition: &Arc<Partition>,
         range: FileRange,
     ) -> Result<Bytes, ErrorBody> {
-        let (this, partition) = (self.clone(), partition.clone());
-        let turn = self.chain.turn(partition.at.partition).await;
-        let running = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let batches = range.read();
-            let batches =
-                batches.map_err(|e| error::internal("reading what a plugin is to see", &e))?;
-            this.run(&partition, &batches)
-        });
-        running.await.map_err(|stopped| error::internal("running plugins", &stopped))?
+        let unreadable = |e| error::internal("reading what a plugin is to see", &e);
+        self.pass_from(partition, move || range.read().map_err(unreadable)).await
+    }
+
+    async fn pass_from(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+        batches: impl FnOnce() -> Result<Bytes, ErrorBody> + Send + 'static,
+    ) -> Result<Bytes, ErrorBody> {
+        let (this, of) = (self.clone(), partition.clone());
+        let running = move || this.run(&of, &batches()?);
+        let ran = self.chain.run_blocking(partition.at.partition, running).await;
+        ran.map_err(|stopped| error::internal("running plugins", &stopped))?
     }
 
     fn run(&self, partition: &Partition, batches: &Bytes) -> Result<Bytes, ErrorBody> {

@@ -11,8 +11,6 @@ use tidegate_env::{Disk, Fault, FaultKind, FaultOn, OpenMode, RealDisk, SimDisk}
 use tidegate_log::*;
 use tidegate_types::*;
 
-const DAY: Duration = Duration::from_secs(86_400);
-
 fn with(segment: u64, change: impl FnOnce(&mut LogPolicy)) -> LogConfig {
     let mut config = tiny(segment);
     change(&mut config.policy);

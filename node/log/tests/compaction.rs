@@ -15,16 +15,6 @@ use tidegate_log::*;
 use tidegate_record::{Batch, BatchBuilder, BuildOptions, Compression};
 use tidegate_types::*;
 
-const DAY: Duration = Duration::from_secs(86_400);
-
-fn compacting(segment: u64) -> LogConfig {
-    let mut config = tiny(segment);
-    config.policy.cleanup = Cleanup::Compact;
-    config.policy.min_dirty_percent = 0;
-    config.policy.segment_age = 3_650 * DAY;
-    config
-}
-
 /// A key or a value.
 type Bytes<'b> = Option<&'b [u8]>;
 

@@ -14,18 +14,8 @@ use tidegate_log::*;
 use tidegate_record::{Batch, BatchBuilder, BuildOptions};
 use tidegate_types::*;
 
-const DAY: Duration = Duration::from_secs(86_400);
-
 /// Room for all that a test writes: what is closed is merged into one file.
 const LARGE: u64 = 1_000_000;
-
-fn compacting(segment: u64) -> LogConfig {
-    let mut config = tiny(segment);
-    config.policy.cleanup = Cleanup::Compact;
-    config.policy.min_dirty_percent = 0;
-    config.policy.segment_age = 3_650 * DAY;
-    config
-}
 
 /// Appends a record of its own batch; a tombstone if there is no value.
 fn put(store: &mut Stepped, log: &LogHandle, key: &str, value: Option<&[u8]>) -> Offset {

@@ -254,20 +254,18 @@ impl Runner {
         while self.store.is_too_far_behind() {
             self.or_stop(tokio::time::sleep(ROOM)).await?;
         }
-        let turn = chain.turn(self.id()).await;
         let mut reader = self.reader.take().unwrap_or_else(|| self.partition.log.reader());
         let mut work = Work {
             broker: self.broker.clone(),
             pipeline: self.pipeline.clone(),
             partition: self.partition.clone(),
             store: self.store.clone(),
-            chain,
+            chain: chain.clone(),
             swept: std::mem::take(&mut self.swept),
         };
         let from = progress.clone();
-        let running = tokio::task::spawn_blocking(move || {
+        let running = chain.run_blocking(self.id(), move || {
             let step = work.run(&mut reader, from);
-            drop(turn);
             (reader, work.swept, step)
         });
         let (reader, swept, step) =

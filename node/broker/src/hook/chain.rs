@@ -1,6 +1,7 @@
 //! The stages that a batch runs through, and what becomes of records that fail.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tidegate_plugin::apply::{
@@ -10,7 +11,8 @@ use tidegate_plugin::apply::{
 use tidegate_record::Batch;
 use tidegate_types::{Hook, Offset, PartitionId, PoisonPolicy};
 use tidegate_wire::{ErrorBody, ErrorCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::Stage;
 use crate::error;
@@ -66,13 +68,26 @@ impl Chain {
         Running { hook, stages }
     }
 
-    /// Waits until a batch of a partition may run, and gives what is held while it does: at once, or,
-    /// where one of its plugins is in trouble, when no other such batch of the topic runs. So a plugin
-    /// that loops takes one processor, however many producers send to it.
-    pub(crate) async fn turn(&self, partition: PartitionId) -> Option<OwnedSemaphorePermit> {
-        let in_trouble = self.slots.iter().any(|slot| slot.running(partition).is_in_trouble());
+    /// Does what runs the chain over records of a partition, off the async threads: at once, or,
+    /// where one of its plugins is in trouble, when nothing else of that kind runs. So a plugin that
+    /// loops takes one processor, however many producers send to it.
+    ///
+    /// # Errors
+    /// If it panicked, or the node stops.
+    pub(crate) async fn run_blocking<T: Send + 'static>(
+        &self,
+        partition: PartitionId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let now = Instant::now();
+        let in_trouble = self.slots.iter().any(|slot| slot.running(partition).is_in_trouble(now));
         // It is never closed.
-        if in_trouble { self.turns.clone().acquire_owned().await.ok() } else { None }
+        let turn = if in_trouble { self.turns.clone().acquire_owned().await.ok() } else { None };
+        let running = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        });
+        running.await
     }
 
     /// Lends an applier, with whatever buffers it has.

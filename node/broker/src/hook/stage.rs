@@ -1,7 +1,6 @@
 //! One attachment at work: its instances, its counts, its last words.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,15 +11,13 @@ use tidegate_plugin::{
 use tidegate_types::{Attachment, PartitionId};
 use tidegate_wire::{AttachmentStatus, ErrorBody, ErrorCode, PluginStats};
 
+use super::trouble::Trouble;
+
 /// Log lines of a plugin that are kept to be shown.
 const LINES_KEPT: usize = 20;
 
 /// Idle instances kept for the next batch; more exist only while more batches run at once.
 const IDLE_KEPT: usize = 4;
-
-/// A plugin is in trouble for so many times as long as a run took that failed: one that fails now and
-/// then hardly ever, one that spends more than a twentieth of its time on it always.
-const TROUBLE: u32 = 20;
 
 /// A plugin on a topic's way.
 pub(crate) struct Stage {
@@ -29,9 +26,7 @@ pub(crate) struct Stage {
     plugin: Result<Arc<Plugin>, String>,
     idle: Mutex<Vec<Instance>>,
     told: Mutex<Told>,
-    made: Instant,
-    /// How old it is when its trouble ends, in microseconds.
-    trouble_ends: AtomicU64,
+    trouble: Trouble,
 }
 
 /// What the stage has to tell.
@@ -53,8 +48,7 @@ impl Stage {
             plugin,
             idle: Mutex::default(),
             told: Mutex::default(),
-            made: Instant::now(),
-            trouble_ends: AtomicU64::new(0),
+            trouble: Trouble::none(Instant::now()),
         }
     }
 
@@ -115,8 +109,8 @@ impl Stage {
     }
 
     /// Whether it wastes its time on runs that fail. Waits for nobody.
-    pub(crate) fn is_in_trouble(&self) -> bool {
-        micros(self.made.elapsed()) < self.trouble_ends.load(Ordering::Relaxed)
+    pub(crate) fn is_in_trouble(&self, now: Instant) -> bool {
+        self.trouble.is_there(now)
     }
 
     /// Lets it run again.
@@ -164,8 +158,7 @@ impl Stage {
             told.last_error = Some(error.to_string());
             tracing::warn!(plugin = %name, topic = %self.attachment.topic, %error, "plugin failed");
             told.failed_in_row = told.failed_in_row.saturating_add(1);
-            let trouble = self.made.elapsed().saturating_add(took.saturating_mul(TROUBLE));
-            self.trouble_ends.fetch_max(micros(trouble), Ordering::Relaxed);
+            self.trouble.failed(Instant::now(), took);
             let limit = self.attachment.limits.failures;
             if limit > 0 && told.failed_in_row >= limit && told.paused.is_none() {
                 let topic = &self.attachment.topic;
@@ -183,10 +176,6 @@ impl Stage {
             told.lines.push_back(format!("{}: {}", line.level, line.message));
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An instance while it runs; it goes back when dropped.

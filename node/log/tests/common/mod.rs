@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_env::{Clock, Disk, ManualClock};
@@ -10,6 +11,7 @@ use tidegate_log::*;
 use tidegate_record::{BatchBuilder, BuildOptions};
 use tidegate_types::*;
 
+pub const DAY: Duration = Duration::from_secs(86_400);
 pub const ROOT: &str = "/data";
 pub const EPOCH: LeaderEpoch = LeaderEpoch(1);
 
@@ -19,6 +21,15 @@ pub fn log_id(n: u32) -> TopicPartition {
 
 pub fn tiny(segment: u64) -> LogConfig {
     LogConfig { segment_bytes: ByteSize::bytes(segment), ..LogConfig::default() }
+}
+
+/// Compacts whatever there is, and closes no segment for its age.
+pub fn compacting(segment: u64) -> LogConfig {
+    let mut config = tiny(segment);
+    config.policy.cleanup = Cleanup::Compact;
+    config.policy.min_dirty_percent = 0;
+    config.policy.segment_age = 3_650 * DAY;
+    config
 }
 
 /// A store that takes up little of a simulated disk, whose bytes are memory.

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use tidegate_record::{Batch, Compression};
+use tidegate_record::{Batch, BatchHeader, Compression};
 use tidegate_types::limits::{MAX_BATCH, MAX_BATCH_UNCOMPRESSED};
-use tidegate_types::{Timestamp, TopicName};
+use tidegate_types::{PartitionId, Timestamp, TopicId, TopicName};
 
 use super::items::{Field, HeaderField, Item, Made, Span, Target, gather, gather_source, read};
 use super::{Applied, ApplyError, Change, Counts, Failed, Origin, Stage};
@@ -54,7 +54,10 @@ impl Applier {
             return Ok(Applied { change: Change::Unchanged, failed: Vec::new(), counts });
         }
         let records = batch.body(&mut self.scratch)?;
-        let mut work = Work::new(&mut self.columns, batch, run_context(batch, origin));
+        let Origin { topic, topic_id, partition, .. } = *origin;
+        let partitions = origin.derive.map_or(origin.partitions, |derive| derive.partitions);
+        let context = run_context(header, topic, topic_id, partition, partitions);
+        let mut work = Work::new(&mut self.columns, batch, context);
         let mut stages = stages.iter_mut().enumerate();
         // While nothing is changed, no item is made: most batches of most filters end here.
         let mut items = loop {
@@ -81,17 +84,23 @@ impl Applier {
     }
 }
 
-/// What plugins are told of a batch.
+/// What plugins are told of a batch. `partitions` is how many there are to choose from.
 #[must_use]
-pub fn run_context(batch: &Batch<'_>, origin: &Origin<'_>) -> RunContext {
+pub fn run_context(
+    header: &BatchHeader,
+    topic: &TopicName,
+    id: TopicId,
+    partition: PartitionId,
+    partitions: u32,
+) -> RunContext {
     // The CRC covers all that the producer wrote, so a retry has the same seed.
-    let topic = origin.topic_id.0.as_u64_pair();
-    let seed = u64::from(batch.header().crc) ^ topic.0 ^ topic.1.rotate_left(32);
+    let id = id.0.as_u64_pair();
+    let seed = u64::from(header.crc) ^ id.0 ^ id.1.rotate_left(32);
     RunContext {
-        topic: origin.topic.as_str().into(),
-        partition: origin.partition.get(),
-        partitions: origin.derive.map_or(origin.partitions, |derive| derive.partitions),
-        seed: seed ^ (u64::from(origin.partition.get()) << 32),
+        topic: topic.as_str().into(),
+        partition: partition.get(),
+        partitions,
+        seed: seed ^ (u64::from(partition.get()) << 32),
     }
 }
 

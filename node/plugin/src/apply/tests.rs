@@ -12,11 +12,16 @@ use tidegate_types::{
 };
 
 mod derive;
+mod fake;
+mod model;
 
 use super::*;
 use crate::abi;
 use crate::hash::hash_of;
 use crate::outcome::Outcome;
+
+use fake::{Act, Fake};
+use model::model;
 
 type OwnedHeaders = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
@@ -67,124 +72,6 @@ fn stamp_of(bytes: &[u8]) -> Option<ProducerStamp> {
 const STAMP: ProducerStamp =
     ProducerStamp { id: ProducerId(7), epoch: ProducerEpoch(2), base_sequence: Sequence(100) };
 
-/// A topic or none, a partition or none, a key or the input's.
-type FakeOutput = (Option<&'static str>, Option<u32>, Option<Vec<u8>>);
-
-/// What a made-up plugin does with a record, chosen by its timestamp so that it can be told from
-/// the columns alone.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Act {
-    Keep,
-    Drop,
-    Fail,
-    /// Fails the whole batch that it is in.
-    Trap,
-    Value(Option<Vec<u8>>),
-    /// Gives an output for each.
-    Emit(Vec<FakeOutput>),
-}
-
-#[derive(Clone, Debug)]
-struct Fake {
-    acts: HashMap<i64, Act>,
-    emits: bool,
-}
-
-impl Stage for Fake {
-    fn needs(&self) -> Needs {
-        Needs::TIMESTAMPS
-    }
-
-    fn batch_time(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn run(&mut self, columns: &mut Columns, context: &RunContext) -> Result<Outcome, RunError> {
-        let batch = columns.take();
-        let acts: Vec<&Act> = batch.timestamps.iter().map(|t| &self.acts[t]).collect();
-        let count = batch.count;
-        assert_eq!(acts.len(), count as usize);
-        if acts.contains(&&Act::Trap) {
-            return Err(RunError::Trapped { message: "asked to".to_owned() });
-        }
-        let failed = (0..).zip(&acts).filter(|(_, act)| ***act == Act::Fail);
-        let failed = failed
-            .map(|(record, _)| abi::Failure { record, reason: format!("fail {record}") })
-            .collect();
-        let verdict = if self.emits {
-            abi::TransformVerdict::Emitted(emit(&acts, failed))
-        } else {
-            abi::TransformVerdict::Tagged(tag(&acts, failed))
-        };
-        columns.give_back(batch);
-        Ok(Outcome::of_transform(verdict, count, context.partitions).unwrap())
-    }
-}
-
-fn tag(acts: &[&Act], failed: Vec<abi::Failure>) -> abi::Tagged {
-    let mut tagged =
-        abi::Tagged { tags: Vec::new(), values: Vec::new(), value_ends: Vec::new(), failed };
-    for act in acts {
-        tagged.tags.push(match act {
-            Act::Drop => 1,
-            Act::Value(None) => 3,
-            Act::Value(Some(value)) => {
-                tagged.values.extend_from_slice(value);
-                tagged.value_ends.push(tagged.values.len() as u32);
-                2
-            }
-            _ => 0,
-        });
-    }
-    tagged
-}
-
-fn emit(acts: &[&Act], failed: Vec<abi::Failure>) -> abi::Emitted {
-    let mut out = abi::Emitted { failed, ..abi::Emitted::default() };
-    let mut push = |input,
-                    topic: Option<&str>,
-                    partition: Option<u32>,
-                    key: Option<&[u8]>,
-                    value: Option<&Option<Vec<u8>>>| {
-        let mut flags = 16;
-        match key {
-            Some(key) => out.keys.extend_from_slice(key),
-            None => flags |= 4,
-        }
-        match value {
-            None => flags |= 8,
-            Some(None) => flags |= 2,
-            Some(Some(value)) => out.values.extend_from_slice(value),
-        }
-        out.inputs.push(input);
-        out.flags.push(flags);
-        out.key_ends.push(out.keys.len() as u32);
-        out.value_ends.push(out.values.len() as u32);
-        let topic = topic.map_or(u32::MAX, |topic| {
-            let known = out.topics.iter().position(|known| known == topic);
-            known.unwrap_or_else(|| {
-                out.topics.push(topic.to_owned());
-                out.topics.len() - 1
-            }) as u32
-        });
-        out.topic_of.push(topic);
-        out.partition_of.push(partition.unwrap_or(u32::MAX));
-    };
-    for (input, act) in (0..).zip(acts) {
-        match act {
-            Act::Keep => push(input, None, None, None, None),
-            Act::Drop | Act::Fail | Act::Trap => {}
-            Act::Value(value) => push(input, None, None, None, Some(value)),
-            Act::Emit(outputs) => {
-                for (topic, partition, key) in outputs {
-                    push(input, *topic, *partition, key.as_deref(), None);
-                }
-            }
-        }
-    }
-    out
-}
-
 const PARTITIONS: u32 = 3;
 const HERE: u32 = 1;
 
@@ -215,80 +102,6 @@ fn apply(bytes: &[u8], stages: &mut [Fake], keep_offsets: bool) -> Result<Applie
 
 fn uuid() -> uuid::Uuid {
     uuid::Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0)
-}
-
-type Place = (Option<String>, u32);
-
-/// What the model expects: where each record's outputs are, and which records failed.
-#[derive(Default, Debug)]
-struct Expected {
-    /// With the index of the record that each comes from.
-    places: BTreeMap<Place, Vec<(usize, Rec)>>,
-    failed: Vec<(u32, usize)>,
-}
-
-/// A record on its way: its topic with the step that chose it, its partition, and itself.
-type Live = (Option<(String, usize)>, Option<u32>, Rec);
-
-/// One record at a time. A topic that is not there fails a record that ends up in it, no other.
-fn model(input: &[Rec], stages: &[Fake]) -> Expected {
-    let mut expected = Expected::default();
-    for (index, rec) in input.iter().enumerate() {
-        let outputs = fate(rec, stages)
-            .and_then(|live| live.into_iter().map(settle).collect::<Result<Vec<_>, usize>>());
-        match outputs {
-            Ok(outputs) => {
-                for (place, rec) in outputs {
-                    expected.places.entry(place).or_default().push((index, rec));
-                }
-            }
-            Err(stage) => expected.failed.push((index as u32, stage)),
-        }
-    }
-    expected
-}
-
-/// What the steps leave of a record, or the step that failed over it.
-fn fate(rec: &Rec, stages: &[Fake]) -> Result<Vec<Live>, usize> {
-    let mut live: Vec<Live> = vec![(None, None, rec.clone())];
-    for (number, stage) in stages.iter().enumerate() {
-        let mut next = Vec::new();
-        for (topic, partition, rec) in live {
-            match &stage.acts[&rec.timestamp] {
-                Act::Keep => next.push((topic, partition, rec)),
-                Act::Drop => {}
-                Act::Fail | Act::Trap => return Err(number),
-                Act::Value(value) => {
-                    next.push((topic, partition, Rec { value: value.clone(), ..rec }));
-                }
-                Act::Emit(outputs) => next.extend(outputs.iter().map(|(to, at, key)| {
-                    let rec = Rec { key: key.clone().or(rec.key.clone()), ..rec.clone() };
-                    match (to, at) {
-                        (Some(to), at) => (Some(((*to).to_owned(), number)), *at, rec),
-                        (None, Some(at)) if topic.is_none() => (None, Some(*at), rec),
-                        (None, _) => (topic.clone(), partition, rec),
-                    }
-                })),
-            }
-        }
-        live = next;
-    }
-    Ok(live)
-}
-
-/// Where a record ends up, or the step that sent it nowhere.
-fn settle((topic, partition, rec): Live) -> Result<(Place, Rec), usize> {
-    let Some((topic, stage)) = topic else {
-        return Ok(((None, partition.unwrap_or(HERE)), rec));
-    };
-    let size = partitions_of(&TopicName::new(topic.as_str()).unwrap()).ok_or(stage)?;
-    let partition = match (partition, &rec.key) {
-        (Some(partition), _) if partition >= size => return Err(stage),
-        (Some(partition), _) => partition,
-        (None, Some(key)) => tidegate_types::key_partition(key, size).get(),
-        (None, None) => HERE % size,
-    };
-    Ok(((Some(topic), partition), rec))
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {

@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_types::ByteSize;
 
 use super::{State, StateEntry};
+use crate::columns::Columns;
+use crate::instance::{Instance, RunContext, RunError};
+use crate::outcome::Outcome;
 
 /// Finds the value of a key of a table, or says why it cannot.
 pub type Lookup = Arc<dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String> + Send + Sync>;
@@ -51,13 +54,29 @@ impl MemoryState {
         }
     }
 
+    /// Runs an instance with this state. What a run that fails wrote is forgotten.
+    ///
+    /// # Errors
+    /// As [`Instance::run`].
+    pub fn run(
+        &self,
+        instance: &mut Instance,
+        columns: &mut Columns,
+        context: &RunContext,
+    ) -> Result<Outcome, RunError> {
+        self.begin();
+        let mut lent: Option<Box<dyn State>> = Some(Box::new(self.clone()));
+        let outcome = instance.run_with(columns, context, &mut lent);
+        outcome.inspect_err(|_| self.undo())
+    }
+
     /// Begins a call: [`MemoryState::undo`] goes back to here.
-    pub fn begin(&self) {
+    fn begin(&self) {
         self.lock().before.clear();
     }
 
     /// Forgets what was written since the call began.
-    pub fn undo(&self) {
+    fn undo(&self) {
         let mut inner = self.lock();
         while let Some((key, before)) = inner.before.pop() {
             inner.set(key, before);
