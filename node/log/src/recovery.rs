@@ -120,7 +120,10 @@ pub(crate) fn recover(shared: &Arc<Shared>, wanted: &Wanted) -> Result<Recovered
         (Some(meta), Some(stored)) if meta.incarnation != stored => Known::default(),
         (Some(_), None) if segment_files.is_empty() => Known::default(),
         (Some(_), _) => known,
-        (None, _) => Known::default(),
+        (None, _) => {
+            let vouched = shared.index.vouched(id).filter(|(life, _)| Some(*life) == stored);
+            Known { durable: vouched.map(|(_, durable)| durable), ..Known::default() }
+        }
     };
     let incarnation = match (stored, &known.meta) {
         (Some(stored), _) => stored,

@@ -215,6 +215,36 @@ fn logs_go_on_when_the_index_fails_and_are_read_at_the_next_start() {
     assert_eq!(values(&store.log(0, tiny(300)), Offset::ZERO).len(), 20);
 }
 
+/// The index fails while the node starts. What it held of a log that is opened after that still says
+/// how much of it was durable: a damaged end is told, and not cut as a torn tail.
+#[test]
+fn a_log_that_is_opened_after_the_index_failed_tells_its_damage() {
+    let disk = SimDisk::new(1);
+    let mut store = Stepped::open(disk.clone());
+    let log = store.log(0, tiny(100_000));
+    for n in 0..3_u8 {
+        store.put(&log, &[n; 60]);
+    }
+    let batch_len = log.bytes().get() / 3;
+    // The index is told that all of it is durable.
+    store.clock.advance(Duration::from_secs(2));
+    store.step.run();
+    drop((log, store));
+    let disk = disk.crash();
+    disk.flip_bit(&segment_path(Path::new(ROOT), 0, 0), 2 * batch_len + 90, 3).unwrap();
+
+    let store = Stepped::open(disk.clone());
+    disk.inject(fault(FaultOn::Sync, FaultKind::Io, "index.redb"));
+    let _new = store.log(1, tiny(300));
+    assert!(store.store.index_failure().is_some());
+    let log = store.log(0, tiny(100_000));
+    assert_eq!(log.offsets().end, Offset(3));
+    let range = DamageRange { from: Offset(2), end: Offset(3) };
+    assert_eq!(log.damage(), [range]);
+    let read = log.read(Offset(2), Offset(3), ByteSize::kib(64));
+    assert!(matches!(read, Err(ReadError::Damaged { range: told }) if told == range), "{read:?}");
+}
+
 #[test]
 fn a_full_backlog_refuses_and_tells_when_there_is_room() {
     let one = batch(None, &[&[0; 1_000]]);

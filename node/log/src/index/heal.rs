@@ -76,6 +76,24 @@ impl Index {
         Err(error)
     }
 
+    /// The file of an index that was given up, to look at. `None` while it is in use, and where it
+    /// is damaged.
+    pub(super) fn as_stored(&self) -> Option<&Index> {
+        if self.peeked {
+            return None;
+        }
+        self.given_up()?;
+        let peeked = || match Index::peek(&self.disk, &self.root, self.cache) {
+            Ok(stored) => stored.map(Box::new),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the index that was given up cannot be read either");
+                None
+            }
+        };
+        self.stored.get_or_init(peeked).as_deref()
+    }
+
     /// Why the index is not written now; `None` while it is.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
         let full = || {

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use tidegate_env::{Disk, OpenMode};
-use tidegate_types::{ByteSize, Offset, TopicPartition};
+use tidegate_types::{ByteSize, Incarnation, Offset, TopicPartition};
 
 use crate::DamageRange;
 use crate::log::lock;
@@ -137,6 +137,8 @@ pub(crate) struct Index {
     /// Monotonic time when a database that is closed for want of room was to be opened last.
     tried: Mutex<Option<Duration>>,
     given_up: OnceLock<Arc<str>>,
+    /// The file of an index that was given up, to look at.
+    stored: OnceLock<Option<Box<Index>>>,
 }
 
 #[derive(Debug)]
@@ -220,6 +222,7 @@ impl Index {
             committing: Mutex::new(()),
             tried: Mutex::new(None),
             given_up: OnceLock::new(),
+            stored: OnceLock::new(),
         }
     }
 
@@ -268,6 +271,15 @@ impl Index {
                 self.give_up(error);
             }
         })
+    }
+
+    /// What was durable of a life of a log, by what the file of an index holds that was given up. Of
+    /// all that is in there this is true whatever became of the commit that failed: the index is told
+    /// after the sync. Without it a log that is opened after the failure would lose a damaged end as
+    /// if that were a torn tail.
+    pub(crate) fn vouched(&self, log: TopicPartition) -> Option<(Incarnation, Offset)> {
+        let known = self.as_stored()?.known(log).ok()?;
+        Some((known.meta?.incarnation, known.durable?))
     }
 
     /// How long the store had been open when it was told last; zero if that is not known.
