@@ -11,6 +11,7 @@ pub mod load;
 pub mod neighbours;
 pub mod node;
 pub mod plugin;
+pub mod stranger;
 pub mod toy;
 
 pub use tidegate_bench_common::Failure;

@@ -3,7 +3,9 @@
 //! A neighbour sends small requests at a fixed rate, from a thread and a connection of its own. The
 //! time from when a request was due to its acknowledgement is taken alone, and beside producers of
 //! a topic whose plugin misbehaves over every record and is never paused. A plugin that does what
-//! it should, under the same load, tells what of the difference any other topic would cost.
+//! it should, under the same load, tells what of the difference any other topic would cost; and the
+//! same beside a [stranger](crate::stranger) who has nothing to do with the node, what the machine
+//! makes of a processor that is never idle.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use crate::Failure;
 use crate::load;
 use crate::node::BenchNode;
+use crate::stranger::Stranger;
 
 /// Between two requests of the neighbour.
 const PACE: Duration = Duration::from_millis(2);
@@ -42,14 +45,34 @@ const OTHERS_IN_FLIGHT: usize = 2;
 /// as much.
 const BATCH_TIME: Duration = Duration::from_millis(100);
 
-/// What the plugin does, the words for it, and the budget.
-const DEEDS: [(&str, &str, &str); 5] = [
-    ("keep", "does what it should", ""),
-    ("loop", "loops", "<= 1.50"),
-    ("panic", "traps", "<= 1.50"),
-    ("allocate", "grows", "<= 1.50"),
-    ("storm", "calls the host without end", "<= 1.50"),
+/// What goes on beside the neighbour.
+struct Deed {
+    /// What the plugin does.
+    mode: &'static str,
+    words: &'static str,
+    budget: &'static str,
+    /// Whether a stranger spins too.
+    stranger: bool,
+}
+
+const DEEDS: [Deed; 6] = [
+    Deed { budget: "", ..Deed::bad("keep", "does what it should") },
+    Deed {
+        budget: "",
+        stranger: true,
+        ..Deed::bad("keep", "does what it should, and a stranger that spins")
+    },
+    Deed::bad("loop", "loops"),
+    Deed::bad("panic", "traps"),
+    Deed::bad("allocate", "grows"),
+    Deed::bad("storm", "calls the host without end"),
 ];
+
+impl Deed {
+    const fn bad(mode: &'static str, words: &'static str) -> Deed {
+        Deed { mode, words, budget: "<= 1.50", stranger: false }
+    }
+}
 
 /// Measures all of it.
 ///
@@ -63,14 +86,15 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
         let plugin = node.install("hostile", tidegate_test_guests::HOSTILE).await?;
         let neighbour = node.topic("neighbour", flush).await?;
         let mut alone = Vec::new();
-        let mut beside = DEEDS.map(|_| Vec::new());
+        let mut beside = [const { Vec::new() }; DEEDS.len()];
         acks(&node, &neighbour, requests / 4).await?;
         for round in 0..rounds {
             alone.push(acks(&node, &neighbour, requests).await?);
-            for ((deed, ..), figures) in DEEDS.iter().zip(&mut beside) {
-                let topic = node.topic(&format!("{deed}-{round}"), flush).await?;
+            for (deed, figures) in DEEDS.iter().zip(&mut beside) {
+                let mode = deed.mode;
+                let topic = node.topic(&format!("{mode}-{round}"), flush).await?;
                 node.attach(AttachRequest {
-                    config: format!("{deed:?}"),
+                    config: format!("{mode:?}"),
                     policy: PoisonPolicy::Skip,
                     limits: PluginLimits {
                         batch_time: BATCH_TIME,
@@ -80,14 +104,16 @@ pub async fn measure(table: &mut Table, rounds: usize, records: u64) -> Result<(
                     ..AttachRequest::new(topic.clone(), plugin.clone())
                 })
                 .await?;
+                let stranger = deed.stranger.then(Stranger::start).transpose()?;
                 let others = Others::start(&node, &topic).await?;
                 figures.push(acks(&node, &neighbour, requests).await?);
                 others.stop().await?;
+                drop(stranger);
                 node.delete(&topic).await?;
             }
         }
         node.stop().await;
-        for ((_, words, budget), ours) in DEEDS.into_iter().zip(beside) {
+        for (Deed { words, budget, .. }, ours) in DEEDS.into_iter().zip(beside) {
             table.add(Row {
                 what: format!("ack, {kept}, beside a plugin that {words}: p99"),
                 unit: "us",

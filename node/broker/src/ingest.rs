@@ -5,13 +5,16 @@
 //! outputs elsewhere, and records that a plugin could not handle as the attachment's policy says.
 //! Outputs do not run through the chain of the topic they go to, so that no loop can arise.
 //!
-//! Plugins run on threads of their own kind: one that uses up its time holds up its own producers
-//! and nobody else. While it fails, its topic's batches run one at a time.
+//! A plugin that uses up its time holds up its own producers and nobody else: a run that may take
+//! longer than a moment has a thread of another kind, and one that is on the wrong thread after all
+//! is put off. While a plugin fails, it runs last.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use tidegate_plugin::apply::{Applied, Change, Origin, OutputBatch};
+use tidegate_plugin::Grant;
+use tidegate_plugin::apply::{Applied, ApplyError, Change, Origin, OutputBatch};
 use tidegate_record::{Batch, BatchHeader};
 use tidegate_types::{Hook, PartitionId, TopicConfig, TopicName};
 use tidegate_wire::{ErrorBody, ErrorCode};
@@ -21,7 +24,7 @@ use crate::error;
 use crate::internal::refuse_internal;
 use crate::topic::{Partition, Topic};
 
-use crate::hook::{Chain, Stage};
+use crate::hook::{Borrowed, Chain};
 
 /// Tells outputs of this hook from those of others, in the producer ids derived for them.
 const PURPOSE: &str = "ingest";
@@ -47,19 +50,21 @@ struct Ran {
     letters: Vec<Bytes>,
 }
 
-/// Runs a batch through all stages. Blocks for as long as the plugins take.
+/// Runs a batch through all stages; `None` if one of them was put off. See [`Running::borrow`](crate::hook::Running::borrow).
 fn run_chain(
     chain: &Chain,
     broker: &Broker,
     topic: &Topic,
     partition: PartitionId,
     batch: &Bytes,
-) -> Result<Ran, ErrorBody> {
+    grant: Grant,
+) -> Result<Option<Ran>, ErrorBody> {
+    let started = Instant::now();
     // Checked when it was staged.
     let (parsed, _) = Batch::parse_trusted(batch)
         .map_err(|e| ErrorBody::new(ErrorCode::InvalidRecord, e.to_string()))?;
     let running = chain.running(Hook::Ingest, partition);
-    let mut stages = running.stages.iter().map(Stage::borrow).collect::<Result<Vec<_>, _>>()?;
+    let mut stages = running.borrow(grant)?;
     let partitions_of = |name: &TopicName| broker.writable_partitions(name);
     let origin = Origin {
         topic: &topic.name,
@@ -74,11 +79,18 @@ fn run_chain(
     let mut applier = chain.applier();
     let applied = applier.run(&parsed, &mut stages, &origin);
     chain.keep(applier);
+    if matches!(applied, Err(ApplyError::PutOff)) {
+        return Ok(None);
+    }
+    stages.iter_mut().for_each(Borrowed::settle);
+    if !stages.iter().any(Borrowed::has_failed) {
+        chain.ran(parsed.header().record_count, started.elapsed());
+    }
     let applied = applied.map_err(|e| running.refusal(topic, &e))?;
     running.judge(topic, &applied.failed)?;
     let letters = running.letters(topic, &parsed, &origin, None, &applied.failed)?;
     running.count(&applied, batch.len());
-    Ok(Ran { applied, letters })
+    Ok(Some(Ran { applied, letters }))
 }
 
 /// Runs a batch through a topic's chain and finds the logs that the outcome belongs in.
@@ -91,16 +103,17 @@ pub(crate) async fn run(
     target: &Arc<Partition>,
     chain: &Arc<Chain>,
     batch: Bytes,
+    records: u32,
 ) -> Result<Placed, ErrorBody> {
     let partition = target.at.partition;
-    let running = {
+    let run = {
         let (broker, topic, chain, batch) =
             (broker.clone(), topic.clone(), chain.clone(), batch.clone());
-        move || run_chain(&chain, &broker, &topic, partition, &batch)
+        move |grant| run_chain(&chain, &broker, &topic, partition, &batch, grant).transpose()
     };
-    let running = chain.run_blocking(partition, running);
+    let ran = chain.run(partition, records, run).await;
     let Ran { applied, letters } =
-        running.await.map_err(|stopped| error::internal("running plugins", &stopped))??;
+        ran.map_err(|ended| error::internal("running plugins", &ended))??;
 
     let (in_place, outputs) = match applied.change {
         Change::Unchanged => (Some(batch), Vec::new()),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tidegate_log::FileRange;
+use tidegate_plugin::Grant;
 use tidegate_plugin::apply::{ApplyError, Change, Origin};
 use tidegate_record::Batches;
 use tidegate_types::{Hook, PluginName, TopicName};
@@ -15,7 +16,7 @@ use tidegate_wire::{ErrorBody, ErrorCode};
 
 use crate::Broker;
 use crate::error;
-use crate::hook::{Chain, Stage};
+use crate::hook::Chain;
 use crate::topic::{Partition, Topic};
 
 /// Which plugins a topic's records go through as they leave.
@@ -91,7 +92,7 @@ impl Leaving {
 
     fn run(&self, partition: &Partition, batches: &Bytes) -> Result<Bytes, ErrorBody> {
         let running = self.chain.running(self.hook, partition.at.partition);
-        let mut stages = running.stages.iter().map(Stage::borrow).collect::<Result<Vec<_>, _>>()?;
+        let mut stages = running.borrow(Grant::Limits)?;
         let partitions_of = |name: &TopicName| self.broker.writable_partitions(name);
         let origin = Origin {
             topic: &self.topic.name,

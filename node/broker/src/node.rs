@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::counters::Counters;
 use crate::derive::{self, Derive};
 use crate::groups::{Driver, Groups, Inbox};
+use crate::hook::BackRow;
 use crate::internal::is_internal;
 use crate::links::Links;
 use crate::producer_ids::ProducerIds;
@@ -94,6 +95,7 @@ pub struct Broker {
     pub(crate) logs: LogStore,
     pub(crate) topics: Arc<Topics>,
     pub(crate) plugins: PluginHost,
+    pub(crate) back_row: BackRow,
     pub(crate) links: Links,
     pub(crate) groups: Groups,
     pub(crate) derive: Derive,
@@ -299,6 +301,7 @@ fn open(config: NodeConfig) -> Result<(Arc<Broker>, Inbox, derive::Inbox), Start
         logs,
         topics,
         plugins,
+        back_row: BackRow::default(),
         links: Links::default(),
         groups,
         derive,

@@ -371,7 +371,7 @@ pub(crate) fn chain_of(
         Slot { main: stage(attachment), canary }
     };
     let slots: Vec<_> = attachments.into_iter().map(slot).collect();
-    (!slots.is_empty()).then(|| Chain::new(slots))
+    (!slots.is_empty()).then(|| Chain::new(slots, broker.back_row.clone()))
 }
 
 /// A plugin that cannot be loaded halts its topic: its records must not pass unseen.

@@ -137,7 +137,7 @@ impl Broker {
             let part = self.append(&target, batch, records, acks).await?;
             return Ok(PendingAck { parts: vec![part], direct: true, fresh: false, append_time });
         };
-        let placed = ingest::run(self, topic, &target, &chain, batch).await?;
+        let placed = ingest::run(self, topic, &target, &chain, batch, records).await?;
         let direct = placed.elsewhere.is_empty();
         let mut parts = Vec::with_capacity(placed.elsewhere.len() + 1);
         let mut fresh = false;

@@ -10,6 +10,7 @@ use wasmtime::component::{Component, Linker, LinkerInstance, types::ComponentIte
 use wasmtime::{Engine, ResourceLimiter, StoreContextMut};
 
 use crate::abi::{LogLevel, WORLD_VERSION};
+use crate::deadline::Deadline;
 use crate::state::{self, State};
 
 /// Longest line of a plugin in the log.
@@ -99,6 +100,7 @@ pub(crate) struct Guest {
     last_error: Option<String>,
     journal: Journal,
     state: Option<Box<dyn State>>,
+    pub(crate) deadline: Deadline,
 }
 
 impl Guest {
@@ -113,6 +115,7 @@ impl Guest {
             last_error: None,
             journal,
             state: None,
+            deadline: Deadline::default(),
         }
     }
 

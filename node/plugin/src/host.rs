@@ -14,7 +14,7 @@ use tidegate_types::{ByteSize, PluginHash, PluginKind};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentType, Lift, Linker, Lower};
 use wasmtime::component::{ComponentNamedList, InstancePre};
-use wasmtime::{Config, Engine, Inlining, Strategy};
+use wasmtime::{Config, Engine, Strategy};
 
 use crate::abi;
 use crate::cache::Cache;
@@ -352,7 +352,6 @@ fn engine(config: &HostConfig) -> wasmtime::Result<Engine> {
     let mut settings = Config::new();
     settings
         .strategy(Strategy::Cranelift)
-        .compiler_inlining(Inlining::Yes)
         .epoch_interruption(true)
         // 580 ns a call against 176 with it.
         .concurrency_support(false)

@@ -12,12 +12,12 @@ use wasmtime::{Store, Trap};
 
 use crate::abi;
 use crate::columns::{Columns, Needs};
+use crate::deadline::Grant;
 use crate::guest::{Guest, Journal, one_line};
 use crate::host::reason;
 use crate::outcome::{MAX_REASON, Outcome};
 use crate::plugin::{InstantiateError, Limits, Plugin};
 use crate::state::{State, Stopped};
-use crate::ticker::Ticker;
 use tidegate_types::PluginKind;
 
 /// Where a batch comes from.
@@ -105,6 +105,13 @@ pub enum RunError {
         /// What it was paused for.
         reason: String,
     },
+    /// It waited too long for a processor on a thread that [gives way](Grant::GivingWay).
+    #[error("had no processor")]
+    Starved,
+    /// It was not run to the end where others would have waited for it: it is to be run again
+    /// elsewhere. Never said by an [`Instance`].
+    #[error("is put off")]
+    PutOff,
     /// It was stopped for another reason.
     #[error("was stopped: {message}")]
     Trapped {
@@ -130,7 +137,7 @@ pub struct Instance {
     config: Arc<str>,
     limits: Limits,
     needs: Needs,
-    deadline: u64,
+    grant: Grant,
     live: Option<Live>,
     /// What stores that are gone left behind.
     journal: Journal,
@@ -147,7 +154,7 @@ impl Instance {
             config,
             limits,
             needs: Needs::NONE,
-            deadline: Ticker::ticks(limits.batch_time),
+            grant: Grant::default(),
             live: None,
             journal: Journal::default(),
         };
@@ -182,6 +189,11 @@ impl Instance {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// What runs are granted from now on.
+    pub fn set_grant(&mut self, grant: Grant) {
+        self.grant = grant;
     }
 
     /// The memory that it has now; nothing after a trap.
@@ -253,15 +265,14 @@ impl Instance {
         context: &RunContext,
         state: &mut Option<Box<dyn State>>,
     ) -> Result<Outcome, RunError> {
+        let time = self.time_for(count);
         // `run_with` has just seen to it; an instance that cannot be revived has returned there.
         let Some(live) = &mut self.live else {
             return Err(RunError::Trapped { message: "there is no store".to_owned() });
         };
         let running = self.plugin.ticker().running();
-        live.store.set_epoch_deadline(match self.limits.record_time {
-            Some(_) => Ticker::ticks(self.limits.time_for(count)),
-            None => self.deadline,
-        });
+        let ticks = live.store.data_mut().deadline.begin(time, self.grant == Grant::GivingWay);
+        live.store.set_epoch_deadline(ticks);
         live.store.data_mut().begin(context.seed);
         live.store.data_mut().set_state(state.take());
         let answer = match &live.export {
@@ -290,12 +301,20 @@ impl Instance {
         }
     }
 
+    fn time_for(&self, count: u32) -> Duration {
+        let time = self.limits.time_for(count);
+        match self.grant {
+            Grant::AtMost(most) => time.min(most),
+            Grant::Limits | Grant::GivingWay => time,
+        }
+    }
+
     /// Drops the store that trapped and tells why it did.
     fn bury(&mut self, error: wasmtime::Error, count: u32) -> RunError {
         let Some(mut live) = self.live.take() else {
             return RunError::Trapped { message: reason(&error) };
         };
-        let time = self.limits.time_for(count);
+        let time = self.time_for(count);
         let cause = cause(&error, live.store.data_mut(), &self.limits, time);
         self.journal = live.store.data_mut().take_journal();
         cause
@@ -310,7 +329,9 @@ impl Instance {
         let mut store = Store::new(pre.engine(), guest);
         store.limiter(|guest| guest);
         store.set_hostcall_fuel(self.limits.output.as_usize());
-        store.set_epoch_deadline(self.deadline);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.passed()));
+        let ticks = store.data_mut().deadline.begin(self.limits.batch_time, false);
+        store.set_epoch_deadline(ticks);
         let plugin = Arc::clone(&self.plugin);
         let running = plugin.ticker().running();
         let started = self.start(&mut store);
@@ -382,6 +403,7 @@ fn cause(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits, time: Dura
         return RunError::Trapped { message: reason.clone() };
     }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) if guest.deadline.starved() => return RunError::Starved,
         Some(Trap::Interrupt) => return RunError::TimedOut { limit: time },
         Some(Trap::StackOverflow) => return RunError::StackOverflow,
         Some(Trap::UnreachableCodeReached) => {

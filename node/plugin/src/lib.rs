@@ -12,6 +12,7 @@ mod abi;
 pub mod apply;
 mod cache;
 mod columns;
+mod deadline;
 mod fate;
 mod guest;
 mod hash;
@@ -26,6 +27,7 @@ mod ticker;
 
 pub use abi::LogLevel;
 pub use columns::{Columns, Needs, PackedHeaders, PushError};
+pub use deadline::Grant;
 pub use fate::{Fate, FateKind, put_bytes, run_for_fates};
 pub use guest::{Journal, LogLine};
 pub use hash::hash_of;

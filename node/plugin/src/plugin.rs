@@ -17,8 +17,8 @@ use tidegate_types::{PluginHash, PluginKind, PluginLimits};
 /// What one instance of a plugin may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Time for one batch, to the next 10 ms. Default 500 ms: 100,000 records of 5 us each.
-    /// `configure` gets as much.
+    /// Processor time for one batch, to the next 10 ms, and four times as much by the clock. Default
+    /// 500 ms: 100,000 records of 5 us each. `configure` gets as much.
     pub batch_time: Duration,
     /// All memory of an instance. Default 64 MiB.
     pub memory: ByteSize,

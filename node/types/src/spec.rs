@@ -61,7 +61,8 @@ keyword! {
 /// What one plugin may use on one attachment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PluginLimits {
-    /// Longest run on one batch; the clock has a tick of 10 ms.
+    /// Longest run on one batch, in time of a processor; the clock has a tick of 10 ms. While the
+    /// plugin waits for a processor it gets up to four times as long.
     pub batch_time: Duration,
     /// Most memory of the guest.
     pub memory: ByteSize,

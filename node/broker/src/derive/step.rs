@@ -8,7 +8,7 @@ use tidegate_log::{LogReader, ReadError};
 use tidegate_plugin::apply::{
     self, Applied, ApplyError, Change, Counts, Derive, Failed, Origin, OutputBatch,
 };
-use tidegate_plugin::{Columns, Needs, Outcome, RunContext, RunError, State};
+use tidegate_plugin::{Columns, Grant, Needs, Outcome, RunContext, RunError, State};
 use tidegate_record::{Batch, Batches};
 use tidegate_types::{
     ByteSize, Hook, Offset, ProducerEpoch, ProducerId, ProducerStamp, Sequence, TopicName,
@@ -70,7 +70,7 @@ impl Work {
         let id = self.partition.at.partition;
         let running = self.chain.running(Hook::Derive, id);
         let later = |error: ErrorBody| NoStep::Later(error.message);
-        let borrowed = running.stages.iter().map(Stage::borrow).collect::<Result<Vec<_>, _>>();
+        let borrowed = running.borrow(Grant::Limits);
         let borrowed = borrowed.map_err(later)?;
         let Some(to) = self.broker.topics.get(&self.pipeline.to) else {
             return Err(NoStep::Later(error::unknown_topic(&self.pipeline.to).message));

@@ -1,9 +1,10 @@
 //! The stages that a batch runs through, and what becomes of records that fail.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tidegate_plugin::Grant;
 use tidegate_plugin::apply::{
     Applied, Applier, ApplyError, Change, DeadLetters, DeadPlugin, Failed, Origin,
     dead_letter_batches,
@@ -12,11 +13,21 @@ use tidegate_record::Batch;
 use tidegate_types::{Hook, Offset, PartitionId, PoisonPolicy};
 use tidegate_wire::{ErrorBody, ErrorCode};
 use tokio::sync::Semaphore;
-use tokio::task::JoinError;
 
-use super::Stage;
+use super::back_row::{BackRow, Ended};
+use super::pace::Pace;
+use super::{Borrowed, Stage};
 use crate::error;
 use crate::topic::Topic;
+
+/// A run that is expected to take no longer is no burden to those who wait for the same thread.
+const A_MOMENT: Duration = Duration::from_micros(250);
+
+/// What it gets there: one tick of the plugins' clock.
+const HERE: Duration = Duration::from_millis(10);
+
+/// What a run gets of a thread for blocking work, in times of what is expected, and at least.
+const ASIDE: (u32, Duration) = (4, Duration::from_millis(20));
 
 /// Appliers kept for the next batch, with their buffers.
 const IDLE_APPLIERS: usize = 4;
@@ -41,12 +52,16 @@ impl Slot {
 pub(crate) struct Chain {
     slots: Vec<Slot>,
     idle: Mutex<Vec<Applier>>,
-    turns: Arc<Semaphore>,
+    pace: Pace,
+    /// Held while a batch is run of a size of which nothing is known.
+    unknown: Semaphore,
+    back_row: BackRow,
 }
 
 impl Chain {
-    pub(crate) fn new(slots: Vec<Slot>) -> Chain {
-        Chain { slots, idle: Mutex::default(), turns: Arc::new(Semaphore::new(1)) }
+    pub(crate) fn new(slots: Vec<Slot>, back_row: BackRow) -> Chain {
+        let (idle, pace, unknown) = (Mutex::default(), Pace::default(), Semaphore::new(1));
+        Chain { slots, idle, pace, unknown, back_row }
     }
 
     /// Every version of every attachment, with the partitions of those on trial.
@@ -68,9 +83,63 @@ impl Chain {
         Running { hook, stages }
     }
 
+    /// Runs a batch of so many records through the chain, wherever that is best: on this thread if
+    /// it should take a moment, else off the async threads. There it has the time that it should
+    /// need, and whatever does not come to an end in it, or fails, is run again [last](BackRow). So
+    /// plugins that loop take what others leave of one processor, however many producers send to
+    /// them. Where others leave nothing, it has its time off the async threads after all.
+    ///
+    /// `run` is told what a run is granted, and gives `None` if it was put off.
+    ///
+    /// # Errors
+    /// If a run panicked, or the node stops.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        partition: PartitionId,
+        records: u32,
+        run: impl Fn(Grant) -> Option<T> + Clone + Send + 'static,
+    ) -> Result<T, Ended> {
+        if self.is_quick(partition, records)
+            && let Some(ran) = run(Grant::AtMost(HERE))
+        {
+            return Ok(ran);
+        }
+        let expected = self.pace.expected(records);
+        // It is never closed. What is not known yet is tried once, not by all at the same time.
+        let turn = if expected.is_none() { self.unknown.acquire().await.ok() } else { None };
+        if !self.is_in_trouble(partition) {
+            let (times, least) = ASIDE;
+            let most = expected.map_or(least, |expected| least.max(expected * times));
+            if let Some(ran) = aside(&run, Grant::AtMost(most)).await? {
+                return Ok(ran);
+            }
+        }
+        drop(turn);
+        let last = run.clone();
+        if let Some(ran) = self.back_row.run(move || last(Grant::GivingWay)).await? {
+            return Ok(ran);
+        }
+        aside(&run, Grant::Limits).await?.ok_or(Ended)
+    }
+
+    /// Notes what the run of a batch took.
+    pub(crate) fn ran(&self, records: u32, took: Duration) {
+        self.pace.ran(records, took);
+    }
+
+    fn is_quick(&self, partition: PartitionId, records: u32) -> bool {
+        self.pace.expected(records).is_some_and(|expected| expected <= A_MOMENT)
+            && !self.is_in_trouble(partition)
+            && self.slots.iter().all(|slot| slot.running(partition).is_ready())
+    }
+
+    fn is_in_trouble(&self, partition: PartitionId) -> bool {
+        let now = Instant::now();
+        self.slots.iter().any(|slot| slot.running(partition).is_in_trouble(now))
+    }
+
     /// Does what runs the chain over records of a partition, off the async threads: at once, or,
-    /// where one of its plugins is in trouble, when nothing else of that kind runs. So a plugin that
-    /// loops takes one processor, however many producers send to it.
+    /// where one of its plugins is in trouble, last.
     ///
     /// # Errors
     /// If it panicked, or the node stops.
@@ -78,16 +147,11 @@ impl Chain {
         &self,
         partition: PartitionId,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        let now = Instant::now();
-        let in_trouble = self.slots.iter().any(|slot| slot.running(partition).is_in_trouble(now));
-        // It is never closed.
-        let turn = if in_trouble { self.turns.clone().acquire_owned().await.ok() } else { None };
-        let running = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        });
-        running.await
+    ) -> Result<T, Ended> {
+        if self.is_in_trouble(partition) {
+            return self.back_row.run(work).await;
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| Ended)
     }
 
     /// Lends an applier, with whatever buffers it has.
@@ -104,6 +168,15 @@ impl Chain {
     }
 }
 
+/// Runs it on a thread that may block.
+async fn aside<T: Send + 'static>(
+    run: &(impl Fn(Grant) -> Option<T> + Clone + Send + 'static),
+    grant: Grant,
+) -> Result<Option<T>, Ended> {
+    let run = run.clone();
+    tokio::task::spawn_blocking(move || run(grant)).await.map_err(|_| Ended)
+}
+
 /// The stages for one partition.
 pub(crate) struct Running {
     hook: Hook,
@@ -111,6 +184,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Instances of all stages; see [`Stage::borrow`].
+    ///
+    /// # Errors
+    /// If a plugin cannot run: its records must not pass unseen.
+    pub(crate) fn borrow(&self, grant: Grant) -> Result<Vec<Borrowed>, ErrorBody> {
+        self.stages.iter().map(|stage| stage.borrow(grant)).collect()
+    }
+
     /// What it means to a producer or an operator that nothing of a batch is appended.
     pub(crate) fn refusal(&self, topic: &Topic, error: &ApplyError) -> ErrorBody {
         match error {
@@ -198,5 +279,75 @@ impl Running {
                 stage.count(&applied.counts, bytes_in, bytes_out);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: PartitionId = PartitionId(0);
+
+    const LAST: Option<&str> = Some("plugins-last");
+
+    fn thread() -> Option<String> {
+        std::thread::current().name().map(str::to_owned)
+    }
+
+    /// The thread that a run was on, and what it was granted.
+    type Place = (Option<String>, Grant);
+
+    /// Runs a batch that is put off where it is granted what it will not do with.
+    async fn place(chain: &Chain, records: u32, unwanted: fn(Grant) -> bool) -> Place {
+        let run = move |grant| (!unwanted(grant)).then(|| (thread(), grant));
+        chain.run(FIRST, records, run).await.unwrap()
+    }
+
+    fn chain() -> Chain {
+        Chain::new(Vec::new(), BackRow::default())
+    }
+
+    fn none(_: Grant) -> bool {
+        false
+    }
+
+    fn little(grant: Grant) -> bool {
+        matches!(grant, Grant::AtMost(_))
+    }
+
+    #[tokio::test]
+    async fn what_takes_a_moment_runs_on_the_thread_that_asks() {
+        let chain = chain();
+        let (at, grant) = place(&chain, 100, none).await;
+        assert_ne!(at, thread(), "nothing is known yet");
+        assert_eq!(grant, Grant::AtMost(ASIDE.1));
+        chain.ran(100, A_MOMENT);
+        assert_eq!(place(&chain, 100, none).await, (thread(), Grant::AtMost(HERE)));
+        chain.ran(100, A_MOMENT * 2);
+        let (at, grant) = place(&chain, 100, none).await;
+        assert_ne!(at, thread());
+        assert_eq!(grant, Grant::AtMost(ASIDE.1));
+        chain.ran(100, ASIDE.1);
+        assert_eq!(place(&chain, 100, none).await.1, Grant::AtMost(ASIDE.1 * ASIDE.0));
+    }
+
+    #[tokio::test]
+    async fn what_is_put_off_runs_last_with_all_its_time() {
+        let chain = chain();
+        for known in [None, Some(A_MOMENT), Some(ASIDE.1)] {
+            if let Some(took) = known {
+                chain.ran(1, took);
+            }
+            let (at, grant) = place(&chain, 1, little).await;
+            assert_eq!((at.as_deref(), grant), (LAST, Grant::GivingWay), "{known:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_starved_there_has_its_time_elsewhere() {
+        let (at, grant) = place(&chain(), 1, |grant| grant != Grant::Limits).await;
+        assert_ne!(at.as_deref(), LAST);
+        assert_ne!(at, thread());
+        assert_eq!(grant, Grant::Limits);
     }
 }

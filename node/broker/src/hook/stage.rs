@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_plugin::apply::{self, Counts};
 use tidegate_plugin::{
-    Columns, Instance, Limits, Needs, Outcome, Plugin, RunContext, RunError, State,
+    Columns, Grant, Instance, Limits, Needs, Outcome, Plugin, RunContext, RunError, State,
 };
 use tidegate_types::{Attachment, PartitionId};
 use tidegate_wire::{AttachmentStatus, ErrorBody, ErrorCode, PluginStats};
@@ -57,19 +57,20 @@ impl Stage {
         self.plugin.is_ok()
     }
 
-    /// Takes an idle instance, or makes one.
+    /// Takes an idle instance, or makes one. A run that is granted some time at most and takes more, or
+    /// in which anything else goes wrong, is put off, as if it had not been; and so is one that gave
+    /// way and was starved.
     ///
     /// # Errors
     /// If the plugin cannot run: its records must not pass unseen.
-    pub(crate) fn borrow(self: &Arc<Self>) -> Result<Borrowed, ErrorBody> {
+    pub(crate) fn borrow(self: &Arc<Self>, grant: Grant) -> Result<Borrowed, ErrorBody> {
         let halted = |why: &dyn std::fmt::Display| {
             let Attachment { topic, plugin, .. } = &self.attachment;
             let message = format!("plugin {plugin} on topic {topic} cannot run: {why}");
             self.told().last_error = Some(why.to_string());
             ErrorBody::retriable(ErrorCode::HaltedByPlugin, message)
         };
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let instance = match idle {
+        let mut instance = match self.take_idle() {
             Some(instance) => instance,
             None => {
                 let plugin = self.plugin.as_ref().map_err(|why| halted(why))?;
@@ -78,7 +79,18 @@ impl Stage {
                     .map_err(|e| halted(&e))?
             }
         };
-        Ok(Borrowed { stage: self.clone(), instance: Some(instance) })
+        instance.set_grant(grant);
+        let trial = matches!(grant, Grant::AtMost(_)).then(Trial::default);
+        Ok(Borrowed { stage: self.clone(), instance: Some(instance), trial, failed: false })
+    }
+
+    /// Whether an instance is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.idle.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn take_idle(&self) -> Option<Instance> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// Adds what a batch came to, whose bytes went in and came out.
@@ -178,10 +190,19 @@ impl Stage {
     }
 }
 
+/// A run that counts only if the whole chain's does.
+#[derive(Default)]
+struct Trial {
+    /// The records of a run that went well, and what it took.
+    done: Option<(u32, Duration)>,
+}
+
 /// An instance while it runs; it goes back when dropped.
 pub(crate) struct Borrowed {
     stage: Arc<Stage>,
     instance: Option<Instance>,
+    trial: Option<Trial>,
+    failed: bool,
 }
 
 impl apply::Stage for Borrowed {
@@ -214,16 +235,52 @@ impl Borrowed {
         };
         let (records, started) = (columns.len(), Instant::now());
         let outcome = instance.run_with(columns, context, state);
-        self.stage.ran(records, started.elapsed(), outcome.as_ref().err(), instance);
-        outcome
+        let took = started.elapsed();
+        self.failed |= outcome.is_err();
+        if matches!(outcome, Err(RunError::Starved)) {
+            return Err(RunError::PutOff);
+        }
+        match (&mut self.trial, outcome) {
+            (None, outcome) => {
+                self.stage.ran(records, took, outcome.as_ref().err(), instance);
+                outcome
+            }
+            (Some(trial), Ok(outcome)) => {
+                trial.done = Some((records, took));
+                Ok(outcome)
+            }
+            // What it failed for is found out again where that is nobody else's time.
+            (Some(_), Err(_)) => {
+                self.stage.trouble.failed(Instant::now(), took);
+                Err(RunError::PutOff)
+            }
+        }
+    }
+
+    /// Whether any run of it has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// The run of the whole chain was not put off: what this one did counts.
+    pub(crate) fn settle(&mut self) {
+        let done = self.trial.as_mut().and_then(|trial| trial.done.take());
+        if let (Some((records, took)), Some(instance)) = (done, &mut self.instance) {
+            self.stage.ran(records, took, None, instance);
+        }
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
+        let Some(mut instance) = self.instance.take() else { return };
+        if self.trial.is_some() {
+            // What a run said that was put off is said again; of one that was settled nothing is left.
+            _ = instance.take_journal();
+        }
         let mut idle = self.stage.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_KEPT {
-            idle.extend(self.instance.take());
+            idle.push(instance);
         }
     }
 }

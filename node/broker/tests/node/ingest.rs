@@ -1,5 +1,7 @@
 //! Plugins on the way in: what they drop, refuse and fail on, and what producers notice of it.
 
+use std::time::Duration;
+
 use tidegate_client::ConsumedRecord;
 use tidegate_types::{Offset, PoisonPolicy};
 use tidegate_wire::ErrorCode;
@@ -154,6 +156,36 @@ async fn a_record_that_makes_a_plugin_panic_costs_itself_alone() {
     assert!(status.stats.traps > 0);
     assert_eq!(status.stats.failed, 1);
     assert!(status.log.iter().any(|line| line.contains("asked to panic")), "{:?}", status.log);
+}
+
+/// What runs that went well teach the node is that the next one takes a moment. It is put off then, and
+/// run again where it may take its time.
+#[tokio::test]
+async fn a_quick_plugin_that_loops_over_one_record_counts_each_batch_once() {
+    const QUICK: u64 = 50;
+    let node = TestNode::start().await;
+    node.create("t", 1).await;
+    node.install("hostile", tidegate_test_guests::HOSTILE).await;
+    let attach = Attach::new("t", "hostile", r#""loop:value""#).time(Duration::from_millis(200));
+    node.attach(attach).await;
+    let mut session = Session::open(&node.client, "t", None).await;
+    let mut good = Vec::new();
+    for number in 0..QUICK {
+        let value = format!("good {number}");
+        session.put(batch(&[&value])).await.unwrap();
+        good.push(value);
+    }
+    let status = node.attachment("hostile").await;
+    assert_eq!((status.stats.batches, status.stats.records), (QUICK, QUICK));
+    session.put(batch(&["poison"])).await.unwrap();
+    let stats = node.attachment("hostile").await.stats;
+    assert_eq!((stats.batches, stats.records), (QUICK + 1, QUICK + 1), "{stats:?}");
+    assert_eq!((stats.traps, stats.failed), (1, 1), "{stats:?}");
+    session.put(batch(&["good again"])).await.unwrap();
+    good.push("good again".to_owned());
+    assert_eq!(node.values("t").await, good);
+    let stats = node.attachment("hostile").await.stats;
+    assert_eq!((stats.batches, stats.traps), (QUICK + 2, 1), "{stats:?}");
 }
 
 #[tokio::test]

@@ -194,6 +194,7 @@ impl<'c> Work<'c> {
                 self.absorb(number, items, outcome, &mut after)?;
                 items = after;
             }
+            Err(RunError::PutOff) => return Err(ApplyError::PutOff),
             Err(error) => items = self.one_by_one(number, stage, items, error)?,
         }
         let routes = &self.routes;
@@ -239,6 +240,7 @@ impl<'c> Work<'c> {
             }
             match self.ask(stage, &[item])? {
                 Ok(outcome) => self.absorb(number, vec![item], outcome, &mut after)?,
+                Err(RunError::PutOff) => return Err(ApplyError::PutOff),
                 Err(error) => {
                     timeouts += u32::from(matches!(error, RunError::TimedOut { .. }));
                     self.routes.fail(item.origin, number, error.to_string());

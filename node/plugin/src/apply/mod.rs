@@ -46,7 +46,8 @@ pub trait Stage {
     /// Decides for a batch. The outcome is for as many records as there are in it.
     ///
     /// # Errors
-    /// If it cannot decide; it may be asked again.
+    /// If it cannot decide; it may be asked again, unless it is [`RunError::PutOff`], which ends the
+    /// whole run.
     fn run(&mut self, columns: &mut Columns, context: &RunContext) -> Result<Outcome, RunError>;
 }
 
@@ -219,6 +220,9 @@ pub enum ApplyError {
     /// Something would have moved where nothing may.
     #[error("a plugin split or moved records where it may only keep, drop and rewrite them")]
     CannotMove,
+    /// A plugin was not run to the end here: the batch is to be run elsewhere, from the start.
+    #[error("put off")]
+    PutOff,
     /// A transaction covers the partitions that its producer named, and no others.
     #[error("a plugin split or moved records of a transaction")]
     Transactional,

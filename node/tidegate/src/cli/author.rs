@@ -69,7 +69,7 @@ pub struct PluginRun {
     /// File of records whose latest value by key is what the state looks up; means --state
     #[arg(long, value_name = "FILE")]
     pub table: Option<PathBuf>,
-    /// Longest run on one batch [default: 500ms]
+    /// Most processor time for one batch [default: 500ms]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub time_limit: Option<Duration>,
     /// Most memory [default: the project's, or 64 MiB]

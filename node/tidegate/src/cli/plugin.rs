@@ -138,7 +138,7 @@ pub struct PluginAttach {
     /// First digits of the version's hash [default: the newest]
     #[arg(long, value_name = "HASHPREFIX", value_parser = hash_prefix)]
     pub version: Option<String>,
-    /// Longest run on one batch [default: 500ms]
+    /// Most processor time for one batch [default: 500ms]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub time_limit: Option<Duration>,
     /// Most memory [default: 64 MiB]

@@ -23,6 +23,8 @@ pub struct Attach<'a> {
     pub table: Option<&'a str>,
     pub canary: Vec<PartitionId>,
     pub failures: u32,
+    /// For a batch.
+    pub time: Duration,
     /// Ingest, or derive with a target, where `None`.
     pub hook: Option<Hook>,
 }
@@ -39,6 +41,8 @@ impl<'a> Attach<'a> {
             table: None,
             canary: Vec::new(),
             failures: 100,
+            // A busy machine must not make a plugin fail that does what it should.
+            time: Duration::from_secs(60),
             hook: None,
         }
     }
@@ -53,6 +57,10 @@ impl<'a> Attach<'a> {
 
     pub fn failures(self, failures: u32) -> Attach<'a> {
         Attach { failures, ..self }
+    }
+
+    pub fn time(self, time: Duration) -> Attach<'a> {
+        Attach { time, ..self }
     }
 
     pub fn derive_to(self, to: &'a str) -> Attach<'a> {
@@ -83,9 +91,8 @@ impl TestNode {
     }
 
     pub async fn try_attach(&self, attach: Attach<'_>) -> Result<Attachment, RequestError> {
-        // A busy machine must not make a plugin fail that does what it should.
         let limits = PluginLimits {
-            batch_time: Duration::from_secs(60),
+            batch_time: attach.time,
             failures: attach.failures,
             ..PluginLimits::default()
         };
