@@ -27,8 +27,13 @@ impl World {
             // From a bad batch of the last file on, what is safe cannot be told from a torn tail
             // without the index: its length may be what is wrong.
             let last = bases.last().copied().unwrap_or(Offset::ZERO).min(floor);
-            let mut safe = self.logs[n].content.range(last..floor);
-            floor = safe.find(|(_, stored)| stored.hurt).map_or(floor, |(base, _)| *base);
+            // What lies between the last good batch and that one was found to be bad before.
+            let content = &self.logs[n].content;
+            let bad = content.range(last..floor).find(|(_, stored)| stored.hurt);
+            if let Some((bad, _)) = bad {
+                let good = content.range(last..*bad).next_back();
+                floor = good.map_or(last, |(_, stored)| stored.next);
+            }
         }
         assert!(offsets.end >= floor, "log {n}: it ends at {}, before {floor}", offsets.end);
         let found = log.damage().to_vec();
