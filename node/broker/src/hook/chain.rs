@@ -53,15 +53,15 @@ pub(crate) struct Chain {
     slots: Vec<Slot>,
     idle: Mutex<Vec<Applier>>,
     pace: Pace,
-    /// Held while a batch is run of a size of which nothing is known.
-    unknown: Semaphore,
+    /// Held while a batch is run of a size of which nothing is known, and by what is in trouble.
+    turns: Arc<Semaphore>,
     back_row: BackRow,
 }
 
 impl Chain {
     pub(crate) fn new(slots: Vec<Slot>, back_row: BackRow) -> Chain {
-        let (idle, pace, unknown) = (Mutex::default(), Pace::default(), Semaphore::new(1));
-        Chain { slots, idle, pace, unknown, back_row }
+        let (idle, pace, turns) = (Mutex::default(), Pace::default(), Arc::new(Semaphore::new(1)));
+        Chain { slots, idle, pace, turns, back_row }
     }
 
     /// Every version of every attachment, with the partitions of those on trial.
@@ -106,7 +106,7 @@ impl Chain {
         }
         let expected = self.pace.expected(records);
         // It is never closed. What is not known yet is tried once, not by all at the same time.
-        let turn = if expected.is_none() { self.unknown.acquire().await.ok() } else { None };
+        let turn = if expected.is_none() { self.turns.acquire().await.ok() } else { None };
         if !self.is_in_trouble(partition) {
             let (times, least) = ASIDE;
             let most = expected.map_or(least, |expected| least.max(expected * times));
@@ -139,7 +139,8 @@ impl Chain {
     }
 
     /// Does what runs the chain over records of a partition, off the async threads: at once, or,
-    /// where one of its plugins is in trouble, last.
+    /// where one of its plugins is in trouble, when nothing else of the chain runs that does not yet
+    /// go well. It has all its time there: what follows from it cannot be put off.
     ///
     /// # Errors
     /// If it panicked, or the node stops.
@@ -148,10 +149,14 @@ impl Chain {
         partition: PartitionId,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Ended> {
-        if self.is_in_trouble(partition) {
-            return self.back_row.run(work).await;
-        }
-        tokio::task::spawn_blocking(work).await.map_err(|_| Ended)
+        let in_trouble = self.is_in_trouble(partition);
+        let turn = if in_trouble { self.turns.clone().acquire_owned().await.ok() } else { None };
+        let running = tokio::task::spawn_blocking(move || {
+            // Held to the end, be it that nobody waits for it any more.
+            let _turn = turn;
+            work()
+        });
+        running.await.map_err(|_| Ended)
     }
 
     /// Lends an applier, with whatever buffers it has.

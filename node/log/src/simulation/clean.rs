@@ -53,8 +53,7 @@ impl World {
         let policy = self.draw_policy();
         let segment_bytes = ByteSize::bytes(self.rng.between(2_000, 30_000));
         let model = &mut self.logs[n];
-        model.policy_before = model.config.policy;
-        model.config = LogConfig { segment_bytes, policy, ..model.config };
+        model.configure(LogConfig { segment_bytes, policy, ..model.config });
         log.set_config(model.config).unwrap();
         assert_eq!(log.config(), model.config);
     }
@@ -174,7 +173,7 @@ impl World {
         if start == model.start {
             return;
         }
-        let policies = [model.config.policy, model.policy_before];
+        let policies = model.policies();
         if self.armed && policies.iter().any(|policy| policy.when_full == WhenFull::DropOldest) {
             // What a full disk took is an explicit gap, up to where it says; after a restart it is
             // told no more.
@@ -214,6 +213,17 @@ impl World {
 }
 
 impl LogModel {
+    /// Gives it other settings.
+    pub(super) fn configure(&mut self, config: LogConfig) {
+        self.policies_before.push(self.config.policy);
+        self.config = config;
+    }
+
+    /// The policies under which what is seen of it may have been done.
+    pub(super) fn policies(&self) -> Vec<LogPolicy> {
+        self.policies_before.iter().copied().chain([self.config.policy]).collect()
+    }
+
     /// Whether a policy allows the log to start at `start` now.
     fn lets_go(&self, policy: LogPolicy, start: Offset, uptime: Duration, wall: Timestamp) -> bool {
         let kept: usize = self.content.range(start..).map(|(_, stored)| stored.bytes.len()).sum();
@@ -240,8 +250,7 @@ impl LogModel {
     fn may_start_at(&self, start: Offset, uptime: Duration, wall: Timestamp) -> bool {
         self.hurt
             || start <= self.start.max(self.trimmed)
-            || self.lets_go(self.config.policy, start, uptime, wall)
-            || self.lets_go(self.policy_before, start, uptime, wall)
+            || self.policies().iter().any(|policy| self.lets_go(*policy, start, uptime, wall))
     }
 
     /// What lies before is gone: nobody sends it again.

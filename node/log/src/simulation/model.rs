@@ -133,8 +133,9 @@ pub(super) struct LogModel {
     pub(super) trimmed: Offset,
     /// The furthest start that it showed; no power cut takes it back.
     pub(super) shown: Offset,
-    /// What its policy was before the last change.
-    pub(super) policy_before: LogPolicy,
+    /// What its policies were before: those since it was opened, and one more. What the cleaner began
+    /// under any of them may come to its end when the log is opened again.
+    pub(super) policies_before: Vec<LogPolicy>,
     pub(super) end: Offset,
     /// No power cut may lose what lies before.
     pub(super) durable: Offset,
@@ -173,7 +174,7 @@ impl LogModel {
             start: Offset::ZERO,
             trimmed: Offset::ZERO,
             shown: Offset::ZERO,
-            policy_before: config.policy,
+            policies_before: Vec::new(),
             end: Offset::ZERO,
             durable: Offset::ZERO,
             claimed: Offset::ZERO,

@@ -100,9 +100,11 @@ impl World {
         (model.durable, model.claimed, model.floor) = (offsets.end, offsets.end, offsets.end);
         model.checked = true;
         if self.compacts {
-            let policies = [model.config.policy, model.policy_before];
+            let policies = model.policies();
             self.judge(n, &policies);
         }
+        let before = &mut self.logs[n].policies_before;
+        before.drain(..before.len().saturating_sub(1));
         self.check_answers(n);
     }
 

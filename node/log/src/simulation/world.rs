@@ -116,8 +116,7 @@ impl World {
             let flush = if lazy { Flush::Os } else { Flush::Always };
             self.logs[n].lossy |= lazy;
             let policy = self.draw_policy();
-            self.logs[n].policy_before = self.logs[n].config.policy;
-            self.logs[n].config = LogConfig { segment_bytes, flush, policy };
+            self.logs[n].configure(LogConfig { segment_bytes, flush, policy });
         }
     }
 
