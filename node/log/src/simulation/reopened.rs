@@ -237,6 +237,7 @@ impl World {
                 model.content.entry(*base).or_insert_with(|| stored.clone());
             }
         }
+        let armed = self.armed;
         for (id, sent) in model.sent.iter_mut().enumerate() {
             assert!(
                 !sent.promised || sent.at.is_some(),
@@ -244,7 +245,9 @@ impl World {
             );
             sent.promised = false;
             if sent.at.is_none() {
-                sent.fate = Fate::Unsent;
+                // A cut whose sync failed hides what the power may bring back once more.
+                let hidden = armed && sent.fate == Fate::Unknown;
+                sent.fate = if hidden { Fate::Refused } else { Fate::Unsent };
             }
         }
         // Of each producer: what is there is in order, and nothing is missing in between.
