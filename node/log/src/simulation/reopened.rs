@@ -9,7 +9,7 @@ use tidegate_types::{ByteSize, Offset};
 
 use super::batches;
 use super::checks::split;
-use super::model::{Fate, Stored};
+use super::model::{Fate, LogModel, Stored};
 use super::world::World;
 use crate::{DamageRange, ReadError, files};
 
@@ -27,11 +27,13 @@ impl World {
             // From a bad batch of the last file on, what is safe cannot be told from a torn tail
             // without the index: its length may be what is wrong.
             let last = bases.last().copied().unwrap_or(Offset::ZERO).min(floor);
-            // What lies between the last good batch and that one was found to be bad before.
-            let content = &self.logs[n].content;
-            let bad = content.range(last..floor).find(|(_, stored)| stored.hurt);
-            if let Some((bad, _)) = bad {
-                let good = content.range(last..*bad).next_back();
+            // So it is with what was found to be bad before.
+            let LogModel { content, damage, .. } = &self.logs[n];
+            let hurt = content.range(last..floor).find(|(_, stored)| stored.hurt);
+            let damaged = damage.iter().map(|range| range.from).find(|from| *from >= last);
+            let bad = hurt.map(|(base, _)| *base).into_iter().chain(damaged).min();
+            if let Some(bad) = bad.filter(|bad| *bad < floor) {
+                let good = content.range(last..bad).next_back();
                 floor = good.map_or(last, |(_, stored)| stored.next);
             }
         }
