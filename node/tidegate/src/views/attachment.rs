@@ -23,7 +23,7 @@ pub struct AttachmentView {
     pub config: String,
     /// What becomes of records on which it fails.
     pub on_error: String,
-    /// Longest run on one batch.
+    /// Most processor time for one batch.
     pub time_limit_ms: u64,
     /// Most memory.
     pub memory_limit_bytes: u64,
